@@ -1,0 +1,5 @@
+"""`python -m nvdra`."""
+
+from nvdra.cli import main
+
+main()

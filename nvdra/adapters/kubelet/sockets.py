@@ -1,0 +1,126 @@
+"""Where the two sockets are, and whether their paths are free: names, lengths, leftovers, another instance."""
+
+import asyncio
+import base64
+import hashlib
+import os
+import stat
+from pathlib import Path
+from typing import Final
+from urllib.parse import quote
+
+from attrs import frozen
+from grpc import aio
+
+from nvdra.adapters.kubelet import wire
+from nvdra.errors import ConfigError
+
+MAX_SOCKET_PATH: Final = 107
+"""sun_path has 108 bytes with its NUL."""
+PROBE_SECONDS: Final = 1.0
+
+
+@frozen
+class SocketPaths:
+    """The sockets of one driver. `pod_uid` makes their names unique for rolling updates (kubelet 1.33 and newer)."""
+
+    driver: str
+    plugins: Path
+    registry: Path
+    pod_uid: str = ""
+
+    @property
+    def folder(self) -> Path:
+        """The driver's own folder."""
+        return self.plugins / self.driver
+
+    @property
+    def dra(self) -> Path:
+        """Where the DRA service listens."""
+        return self.folder / (f"dra-{self.pod_uid}.sock" if self.pod_uid else "dra.sock")
+
+    @property
+    def registration(self) -> Path:
+        """Where the kubelet finds us. A name that is too long with the pod's uid gets a hash of it instead."""
+        if not self.pod_uid:
+            return self.registry / f"{self.driver}-reg.sock"
+        path = self.registry / f"{self.driver}-{self.pod_uid}-reg.sock"
+        if _length(path) <= MAX_SOCKET_PATH:
+            return path
+        digest = hashlib.sha256(self.pod_uid.encode()).digest()[:8]
+        return self.registry / f"{self.driver}-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-reg.sock"
+
+    def check(self) -> None:
+        """Refuse paths that no socket can have."""
+        for path, flag in (
+            (self.dra, "--kubelet-plugins-directory-path"),
+            (self.registration, "--kubelet-registrar-directory-path"),
+        ):
+            if _length(path) > MAX_SOCKET_PATH:
+                raise ConfigError(
+                    f"socket path {path} has {_length(path)} characters and the kernel allows {MAX_SOCKET_PATH}: "
+                    f"shorten {flag} ({path.parent}) by {_length(path) - MAX_SOCKET_PATH} or more"
+                )
+
+
+def _length(path: Path) -> int:
+    return len(os.fsencode(path))
+
+
+def address_of(path: Path) -> str:
+    """The path as gRPC wants it."""
+    return "unix:" + quote(str(path))
+
+
+async def claim_path(path: Path, driver: str) -> None:
+    """Make the path free to listen on: a leftover socket goes, anything alive or foreign stays and is named."""
+    if not _socket_at(path):
+        return
+    if await _listening(path):
+        raise ConfigError(await _occupant(path, driver))
+    remove(path)
+
+
+def remove(path: Path) -> None:
+    """The socket's file is gone afterwards."""
+    path.unlink(missing_ok=True)
+
+
+def _socket_at(path: Path) -> bool:
+    """Whether a socket's file is there; any other file is an error."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return False
+    if not stat.S_ISSOCK(mode):
+        raise ConfigError(f"{path} is not a socket and is in the way of ours: remove it")
+    return True
+
+
+async def _listening(path: Path) -> bool:
+    try:
+        _, writer = await asyncio.wait_for(asyncio.open_unix_connection(path), PROBE_SECONDS)
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    except TimeoutError:
+        return True  # somebody holds it and does not accept
+    writer.close()
+    await writer.wait_closed()
+    return True
+
+
+async def _occupant(path: Path, driver: str) -> str:
+    """A sentence about who listens there."""
+    async with aio.insecure_channel(address_of(path)) as channel:
+        get_info = wire.method(channel, wire.REGISTRATION, "GetInfo")
+        try:
+            info = await get_info(wire.request(wire.REGISTRATION, "GetInfo"), timeout=PROBE_SECONDS)
+        except aio.AioRpcError as error:
+            return (
+                f"another process listens on {path} and is not to be replaced ({error.code().name} to GetInfo): "
+                f"two plugins for {driver} cannot run on one node; end the other one"
+            )
+    return (
+        f"another instance of {info.name} is serving on {path} (its DRA socket is {info.endpoint}): "
+        "two plugins cannot run on one node; end the other one, or give each a pod uid for rolling updates"
+    )

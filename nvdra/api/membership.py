@@ -1,0 +1,129 @@
+"""Who has joined a ComputeDomain, who of them is ready, and what is waited for. Pure."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from attrs import frozen
+
+from nvdra.api import names
+from nvdra.api.objects import Condition, ContainerStatus, Node, Pod, ResourceSlice
+
+CLIQUE_ATTRIBUTE = "clique"
+"""On channel-0 of a node's ResourceSlice: the plugin's own NVML reading. Absent while it is not known."""
+
+
+@frozen
+class Member:
+    """One node that carries the domain's label. `why`: a clause that says why it is not ready."""
+
+    name: str
+    clique: str
+    ready: bool
+    address: str = ""
+    why: str = ""
+    pod: str = ""
+    trouble: str = ""
+
+    @property
+    def fabric(self) -> bool:
+        """It has a clique, so an IMEX daemon runs on it."""
+        return bool(self.clique)
+
+
+def joined_clique(node: Node) -> str:
+    """The clique a node joined with: the plugin wrote it beside the domain's label, from the reading it publishes."""
+    return node.metadata.labels.get(names.CLIQUE_LABEL, "")
+
+
+def published_clique(published: ResourceSlice | None) -> str | None:
+    """The clique in a node's ResourceSlice; "" is no fabric, None is not known."""
+    for device in published.spec.devices if published else ():
+        attribute = device.attribute(CLIQUE_ATTRIBUTE)
+        if attribute and attribute.string is not None:
+            return "" if attribute.string == names.NO_FABRIC else attribute.string
+    return None
+
+
+def members_of(
+    nodes: Iterable[Node], pods: Iterable[Pod], published: Callable[[str], ResourceSlice | None]
+) -> tuple[Member, ...]:
+    """How the joined nodes stand, by name."""
+    by_node: dict[str, list[Pod]] = {}
+    for pod in pods:
+        by_node.setdefault(pod.node, []).append(pod)
+    found = (member_of(node, published(node.metadata.name), by_node.get(node.metadata.name, ())) for node in nodes)
+    return tuple(sorted(found, key=lambda member: member.name))
+
+
+def member_of(node: Node, published: ResourceSlice | None, pods: Iterable[Pod]) -> Member:
+    """How a joined node stands, from its labels, its ResourceSlice and the domain's daemon pods."""
+    name, clique = node.metadata.name, joined_clique(node)
+    trouble = _clique_trouble(node, published, clique)
+    if not clique:
+        return Member(name, clique, ready=True, trouble=trouble)
+    pod = _current(pods, name)
+    if pod is None:
+        return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble)
+    ready = pod.ready and not pod.metadata.deleting
+    why = "" if ready else _why_not_ready(pod)
+    return Member(name, clique, ready, pod.status.podIP, why, pod.metadata.name, trouble)
+
+
+def waiting_text(wanted: int, members: Sequence[Member]) -> str:
+    """What a domain that has not formed waits for; "" when nothing."""
+    ready = sum(member.ready for member in members)
+    late = [member for member in members if not member.ready]
+    missing = max(0, wanted - len(members))
+    if not late and not missing:
+        return ""
+    total = max(wanted, len(members))
+    parts = [f"{member.name} {member.why}" for member in late[:3]]
+    parts += [f"{len(late) - 3} more are not ready"] if len(late) > 3 else []  # noqa: PLR2004 - three names, then a number
+    parts += [f"{missing} of {wanted} nodes {'has' if missing == 1 else 'have'} not joined"] if missing else []
+    return f"waiting for {total - ready} of {total} nodes: {'; '.join(parts)}"
+
+
+def _current(pods: Iterable[Pod], node: str) -> Pod | None:
+    """The daemon pod of a node: one that is not going away, if there is one."""
+    here = [pod for pod in pods if pod.node == node]
+    return min(here, key=lambda pod: (pod.metadata.deleting, pod.metadata.name), default=None)
+
+
+def _clique_trouble(node: Node, published: ResourceSlice | None, clique: str) -> str:
+    read, label = published_clique(published), node.metadata.labels.get(names.GPU_CLIQUE_LABEL)
+    if read is not None and read != clique:
+        return f"{node.metadata.name} joined as {clique or 'no fabric'} but NVML says {read or 'no fabric'} now"
+    if label is not None and label != clique:
+        return (
+            f"{node.metadata.name} is labelled {names.GPU_CLIQUE_LABEL}={label} but NVML says {clique or 'no fabric'}"
+        )
+    return ""
+
+
+def _why_not_ready(pod: Pod) -> str:
+    if pod.metadata.deleting:
+        return f"has an IMEX daemon that is going away (pod {pod.metadata.name})"
+    note = pod.metadata.annotations.get(names.NOTE_ANNOTATION)
+    if note:
+        return f"has an IMEX daemon that is not ready: {note}"
+    for status in pod.status.containerStatuses:
+        said = _container_trouble(status)
+        if said:
+            return f"has an IMEX daemon that is not ready: {said}"
+    unscheduled = _condition(pod.status.conditions, "PodScheduled")
+    if unscheduled and unscheduled.status == "False":
+        return f"cannot run its IMEX daemon: {unscheduled.message or unscheduled.reason}"
+    return f"has an IMEX daemon that is starting (pod {pod.metadata.name})"
+
+
+def _container_trouble(status: ContainerStatus) -> str:
+    ended = status.state.terminated or status.lastState.terminated
+    if ended and (ended.message or ended.exitCode):
+        return ended.message.strip() or f"its container ended with exit code {ended.exitCode} ({ended.reason})"
+    waiting = status.state.waiting
+    if waiting and waiting.reason not in ("", "ContainerCreating", "PodInitializing"):
+        return f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+    return ""
+
+
+def _condition(conditions: Iterable[Condition], type_: str) -> Condition | None:
+    return next((c for c in conditions if c.type == type_), None)

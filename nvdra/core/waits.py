@@ -1,0 +1,24 @@
+"""What a leaf waits for: the facts that its ways forward still lack, each with its reason."""
+
+from collections.abc import Mapping
+
+from nvdra.core.findings import Finding
+from nvdra.core.guards import Term
+from nvdra.core.table import Leaf
+
+
+def waits_for(leaf: Leaf, findings: Mapping[str, Finding]) -> tuple[str, ...]:
+    """The names of facts that keep one from moving on, from the way forward that lacks least."""
+    facts = frozenset(name for name, finding in findings.items() if finding.holds)
+    ways = [_lacking(term, facts) for edge in leaf.edges if edge.kind == "progress" for term in edge.guard.terms]
+    return min(ways, key=len, default=())
+
+
+def reasons(names: tuple[str, ...], findings: Mapping[str, Finding]) -> str:
+    """The reasons of those facts in one line."""
+    said = (findings[name].because or name.replace("_", " ") for name in names)
+    return "; ".join(dict.fromkeys(said))
+
+
+def _lacking(term: Term, facts: frozenset[str]) -> tuple[str, ...]:
+    return (*sorted(term.needs - facts), *sorted(term.bars & facts))

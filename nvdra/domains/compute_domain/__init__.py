@@ -1,0 +1,1 @@
+"""The life of a ComputeDomain, in the controller. Statechart: compute-domain.yaml."""

@@ -1,0 +1,105 @@
+"""What one settle of a ComputeDomain may look at, and how it is taken from the store. Pure."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from attrs import frozen
+
+from nvdra.api import kinds, names
+from nvdra.api.membership import Member, members_of
+from nvdra.api.objects import ComputeDomain, DaemonSet, Node, Pod, ResourceClaimTemplate, ResourceSlice, Roster
+from nvdra.engine.queue import Key
+from nvdra.engine.store import Store
+
+KIND = "compute-domain"
+BY_DOMAIN = "domain"
+BY_UID = "uid"
+BY_NODE = "node"
+
+
+@frozen
+class ComputeDomainSnapshot:
+    """One ComputeDomain (None when it is gone) and all that carries its uid."""
+
+    uid: str
+    now: float
+    domain: ComputeDomain | None = None
+    workload_templates: tuple[ResourceClaimTemplate, ...] = ()
+    daemon_templates: tuple[ResourceClaimTemplate, ...] = ()
+    daemon_sets: tuple[DaemonSet, ...] = ()
+    daemons: tuple[Pod, ...] = ()
+    nodes: tuple[Node, ...] = ()
+    members: tuple[Member, ...] = ()
+    rosters: tuple[Roster, ...] = ()
+
+    @property
+    def workload_template(self) -> ResourceClaimTemplate | None:
+        """The claim template that the spec names, if it is there and ours."""
+        return next((t for t in self.workload_templates if not t.metadata.deleting), None)
+
+    @property
+    def wanted_nodes(self) -> int:
+        """spec.numNodes; 0 means any number."""
+        return self.domain.spec.numNodes if self.domain else 0
+
+    @property
+    def ready_nodes(self) -> int:
+        """How many joined nodes are ready."""
+        return sum(member.ready for member in self.members)
+
+
+def declare(store: Store) -> None:
+    """Which changes concern a ComputeDomain, and the indices that its snapshot needs."""
+    store.concern(kinds.COMPUTE_DOMAINS, lambda seen: [Key(KIND, seen.metadata.uid)])
+    store.index(kinds.COMPUTE_DOMAINS, BY_UID, lambda seen: [seen.metadata.uid])
+    store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
+    for kind in LABELLED:
+        store.index(kind, BY_DOMAIN, domains_of)
+        store.concern(kind, lambda seen: [Key(KIND, uid) for uid in domains_of(seen)])
+
+
+def domains_of(seen: ResourceClaimTemplate | DaemonSet | Pod | Node | Roster) -> Iterable[str]:
+    """The uid of the ComputeDomain that an object belongs to, if any."""
+    uid = seen.metadata.labels.get(names.DOMAIN_LABEL)
+    return (uid,) if uid else ()
+
+
+def observe(store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
+    """Freeze the view. Raises NotYet until every kind has been listed."""
+    store.require(*WATCHED)
+    uid = key.id
+    templates = store.find(kinds.CLAIM_TEMPLATES, BY_DOMAIN, uid)
+    nodes = store.find(kinds.NODES, BY_DOMAIN, uid)
+    pods = store.find(kinds.PODS, BY_DOMAIN, uid)
+    return ComputeDomainSnapshot(
+        uid=uid,
+        now=now,
+        domain=next(iter(store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None),
+        workload_templates=tuple(t for t in templates if _target(t) == "Workload"),
+        daemon_templates=tuple(t for t in templates if _target(t) == "Daemon"),
+        daemon_sets=store.find(kinds.DAEMON_SETS, BY_DOMAIN, uid),
+        daemons=pods,
+        nodes=nodes,
+        members=members_of(nodes, pods, lambda node: slice_of(store, node)),
+        rosters=store.find(kinds.ROSTERS, BY_DOMAIN, uid),
+    )
+
+
+def slice_of(store: Store, node: str) -> ResourceSlice | None:
+    """The node's ResourceSlice of our driver: the pool is the node, the name is generated."""
+    return next(iter(store.find(kinds.RESOURCE_SLICES, BY_NODE, node)), None)
+
+
+def _target(template: ResourceClaimTemplate) -> str:
+    return template.metadata.labels.get(names.TARGET_LABEL, "")
+
+
+LABELLED: tuple[kinds.Kind[Any], ...] = (
+    kinds.CLAIM_TEMPLATES,
+    kinds.DAEMON_SETS,
+    kinds.PODS,
+    kinds.NODES,
+    kinds.ROSTERS,
+)
+"""What carries the domain's label."""
+WATCHED: tuple[kinds.Kind[Any], ...] = (kinds.COMPUTE_DOMAINS, *LABELLED, kinds.RESOURCE_SLICES)

@@ -1,0 +1,188 @@
+"""The status of a ComputeDomain: computed here, written here, by nobody else and in one patch."""
+
+from collections.abc import Iterable
+
+import attrs
+from attrs import field, frozen
+
+from nvdra.api import kinds
+from nvdra.api.membership import Member, waiting_text
+from nvdra.api.objects import (
+    ComputeDomain,
+    ComputeDomainStatus,
+    Condition,
+    DomainNode,
+    ImexDomainStatus,
+    Roster,
+)
+from nvdra.api.timestamps import rfc3339
+from nvdra.domains.compute_domain.facts import FORMED
+from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
+from nvdra.domains.compute_domain.things import Ports
+from nvdra.engine.burst import AT_ONCE, Burst, Pace
+from nvdra.engine.domain import Told
+from nvdra.errors import NotFound, Refused
+from nvdra.ports import WallClock
+
+MAX_LISTED_NODES = 2000
+"""Above, the status lists IMEX domains only: one object has 1.5 MB, and every update goes to every watcher."""
+CALM = Pace(quiet=0.3, limit=1.5)
+
+
+@frozen(eq=False)
+class StatusReport:
+    """Writes `status` when it differs. News that somebody waits for goes out at once, the rest in bursts."""
+
+    ports: Ports
+    wall: WallClock
+    burst: Burst = field(factory=Burst)
+
+    async def report(self, seen: ComputeDomainSnapshot, told: Told) -> None:
+        domain = seen.domain
+        if domain is None or told.leaf.final:
+            return
+        wanted = wanted_status(seen, told, rfc3339(self.wall()))
+        path = domain.metadata.uid
+        if wanted == domain.status:
+            self.burst.written(path)
+            return
+        self.burst.hold(path, _essence(wanted), seen.now, AT_ONCE if _urgent(domain.status, wanted) else CALM)
+        patch = {"metadata": {"uid": domain.metadata.uid}, "status": _json(domain.status, wanted)}
+        meta = domain.metadata
+        try:
+            after = await self.ports.cluster.patch(
+                kinds.COMPUTE_DOMAINS, meta.name, patch, meta.namespace, subresource="status"
+            )
+        except NotFound:
+            return
+        self.burst.written(path)
+        self.ports.store.put(kinds.COMPUTE_DOMAINS, after)
+
+
+def wanted_status(seen: ComputeDomainSnapshot, told: Told, now: str) -> ComputeDomainStatus:
+    """The whole status as it should be. `now`: RFC 3339, used for conditions that change."""
+    assert seen.domain is not None
+    old = seen.domain.status
+    indices = {entry.nodeName: entry.index for roster in seen.rosters for entry in roster.daemons}
+    wanted = max(seen.wanted_nodes, len(seen.members)) if seen.wanted_nodes else len(seen.members)
+    domains = tuple(_imex_domains(seen, old.imexDomains))
+    return ComputeDomainStatus(
+        status=told.word or "NotReady",
+        nodes=tuple(_nodes(seen.members, indices)) if len(seen.members) <= MAX_LISTED_NODES else (),
+        imexDomains=domains,
+        imexDomainCount=len([d for d in domains if d.nodes]),
+        conditions=tuple(_dated(c, seen.domain, now) for c in _conditions(seen, told)),
+        nodesReady=f"{seen.ready_nodes}/{wanted}",
+        observedGeneration=seen.domain.metadata.generation,
+    )
+
+
+def _nodes(members: Iterable[Member], indices: dict[str, int]) -> Iterable[DomainNode]:
+    for member in members:
+        yield DomainNode(
+            name=member.name,
+            ipAddress=member.address,
+            cliqueID=member.clique,
+            index=indices.get(member.name, -1) if member.fabric else -1,
+            status="Ready" if member.ready else "NotReady",
+        )
+
+
+def _imex_domains(seen: ComputeDomainSnapshot, old: Iterable[ImexDomainStatus]) -> Iterable[ImexDomainStatus]:
+    """One entry a clique; indices come from the roster, or stay as they were while the roster is missing."""
+    rosters = {roster.cliqueID: roster for roster in seen.rosters}
+    before = {entry.cliqueID: entry for entry in old}
+    cliques = {member.clique for member in seen.members} | set(rosters) | set(before)
+    for clique in sorted(clique for clique in cliques if clique):
+        members = [member for member in seen.members if member.clique == clique]
+        ready = sum(member.ready for member in members)
+        known = before.get(clique, ImexDomainStatus(clique))
+        roster = rosters.get(clique)
+        yield ImexDomainStatus(
+            cliqueID=clique,
+            nodes=len(members),
+            ready=ready,
+            status="Ready" if members and ready == len(members) else "NotReady",
+            message=_clique_message(members, ready),
+            members=_by_index(roster) if roster else known.members,
+            retired=roster.retired if roster else known.retired,
+        )
+
+
+def _clique_message(members: list[Member], ready: int) -> str:
+    late = next((f"{m.name} {m.why}" for m in members if not m.ready), "")
+    return f"{ready} of {len(members)} IMEX daemons are ready" + (f": {late}" if late else "")
+
+
+def _by_index(roster: Roster) -> tuple[str, ...]:
+    held = {entry.index: entry.nodeName for entry in roster.daemons if entry.index >= 0}
+    return tuple(held.get(index, "") for index in range(max(held, default=-1) + 1))
+
+
+def _conditions(seen: ComputeDomainSnapshot, told: Told) -> Iterable[Condition]:
+    leaf = told.leaf.name.split(".")[-1]
+    refused = next((e for e in told.troubles.values() if isinstance(e, Refused)), None)
+    troubles = "; ".join(str(error) for error in told.troubles.values())
+    message = troubles or told.waiting_for or _ready_message(seen, told)
+    ready = told.word == "Ready"
+    yield Condition("Ready", str(ready), refused.reason if refused and not ready else leaf, message)
+    formed = told.holds("formed")
+    yield Condition(FORMED, str(formed), "Formed" if formed else "WaitingForNodes", told.because("formed"))
+    provisioned = told.holds("templated") and told.holds("daemonised")
+    why = troubles or "; ".join(told.because(f) for f in ("templated", "daemonised") if not told.holds(f))
+    yield Condition(
+        "Provisioned",
+        str(provisioned),
+        "Provisioned" if provisioned else refused.reason if refused else leaf,
+        why or "claim templates and DaemonSet exist",
+    )
+    wrong = [member.trouble for member in seen.members if member.trouble]
+    yield Condition(
+        "CliquesAgree",
+        str(not wrong),
+        "CliqueMismatch" if wrong else "Agree",
+        "; ".join(wrong[:3]) or "every node's clique is what NVML and its labels say",
+    )
+    full = [roster.message for roster in seen.rosters if any(e.index < 0 and e.cliqueID for e in roster.daemons)]
+    yield Condition(
+        "IndicesAvailable",
+        str(not full),
+        "CliqueFull" if full else "Available",
+        "; ".join(full) or "every node with a fabric has its index",
+    )
+
+
+def _ready_message(seen: ComputeDomainSnapshot, told: Told) -> str:
+    if not told.holds("all_ready"):
+        return told.because("all_ready")
+    waiting = waiting_text(seen.wanted_nodes, seen.members)
+    return waiting if waiting and not told.holds("formed") else f"{len(seen.members)} nodes joined, all are ready"
+
+
+def _dated(condition: Condition, domain: ComputeDomain, now: str) -> Condition:
+    before = domain.condition(condition.type)
+    since = before.lastTransitionTime if before and before.status == condition.status else now
+    return attrs.evolve(condition, lastTransitionTime=since, observedGeneration=domain.metadata.generation)
+
+
+def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
+    """Somebody waits for it: the word, the latch, or a clique's readiness."""
+
+    def latches(status: ComputeDomainStatus) -> list[tuple[str, str, str]]:
+        return sorted((c.type, c.status, c.reason) for c in status.conditions if c.type in ("Ready", FORMED))
+
+    return old.status != new.status or latches(old) != latches(new)
+
+
+def _essence(status: ComputeDomainStatus) -> ComputeDomainStatus:
+    """Without the time stamps, which differ at every look."""
+    return attrs.evolve(status, conditions=tuple(attrs.evolve(c, lastTransitionTime=None) for c in status.conditions))
+
+
+def _json(old: ComputeDomainStatus, new: ComputeDomainStatus) -> dict[str, object]:
+    """Only the fields that differ: a merge patch replaces lists whole."""
+    return {
+        name: attrs.asdict(new, retain_collection_types=False)[name]
+        for name in attrs.fields_dict(ComputeDomainStatus)
+        if getattr(old, name) != getattr(new, name)
+    }

@@ -1,0 +1,295 @@
+"""What a ComputeDomain keeps present and absent. Each compares, acts and stops; each is safe on stale sight."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from nvdra.api import kinds, names
+from nvdra.api.objects import Meta, ResourceClaimTemplate
+from nvdra.domains.compute_domain import manifests
+from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
+from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
+from nvdra.engine.domain import Thing
+from nvdra.engine.store import Store
+from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
+from nvdra.ports import Announcer, Cluster, Json, Subject
+
+
+@frozen(eq=False)
+class Ports:
+    """What the handlers work with."""
+
+    cluster: Cluster
+    store: Store
+    announcer: Announcer
+    settings: DaemonSettings = field(factory=DaemonSettings)
+
+
+def things(ports: Ports) -> Mapping[str, Thing[ComputeDomainSnapshot]]:
+    """Every thing of compute-domain.yaml."""
+    return {
+        "finalizer": Finalizer(ports),
+        "workload-template": WorkloadTemplate(ports),
+        "daemon-template": DaemonTemplate(ports),
+        "daemonset": DaemonSet(ports),
+        "unserved-daemons": UnservedDaemons(ports),
+        "node-labels": NodeLabels(ports),
+    }
+
+
+def subject(seen: ComputeDomainSnapshot) -> Subject | None:
+    """The ComputeDomain as the object of an Event; None when it is gone."""
+    if seen.domain is None:
+        return None
+    meta = seen.domain.metadata
+    return Subject(kinds.COMPUTE_DOMAINS.api_version, "ComputeDomain", meta.name, meta.namespace, meta.uid)
+
+
+@frozen(eq=False)
+class Finalizer:
+    """Ours on the ComputeDomain. Letting go cannot be taken back: it reads live what it rests on."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None or names.FINALIZER in seen.domain.metadata.finalizers:
+            return
+        meta = seen.domain.metadata
+        await self._write(meta, [*meta.finalizers, names.FINALIZER])
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None or names.FINALIZER not in seen.domain.metadata.finalizers:
+            return
+        meta = seen.domain.metadata
+        await self._nothing_left(meta)
+        await self._write(meta, [f for f in meta.finalizers if f != names.FINALIZER])
+
+    async def _nothing_left(self, meta: Meta) -> None:
+        """Ask the API server itself: our view may be old."""
+        labels = f"{names.DOMAIN_LABEL}={meta.uid}"
+        own = self.ports.settings.namespace
+        version = self.ports.settings.resource_version
+        places: tuple[tuple[kinds.Kind[Any], str], ...] = (
+            (kinds.NODES, ""),
+            (kinds.DAEMON_SETS, own),
+            (kinds.ROSTERS, own),
+            (kinds.CLAIM_TEMPLATES.at(version), own),
+            (kinds.CLAIM_TEMPLATES.at(version), meta.namespace),
+        )
+        for kind, namespace in places:
+            left = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
+            if left:
+                raise Again(f"{kind.kind} {left[0].metadata.path} is still there", after=0.5)
+
+    async def _write(self, meta: Meta, finalizers: Sequence[str]) -> None:
+        patch = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resourceVersion, "finalizers": list(finalizers)}}
+        try:
+            after = await self.ports.cluster.patch(kinds.COMPUTE_DOMAINS, meta.name, patch, meta.namespace)
+        except NotFound:
+            return
+        self.ports.store.put(kinds.COMPUTE_DOMAINS, after)
+
+
+@frozen(eq=False)
+class WorkloadTemplate:
+    """The claim template that workloads name."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None or seen.workload_template is not None:
+            return
+        kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
+        wanted = manifests.workload_template(seen.domain, self.ports.settings.resource_version)
+        name, namespace = wanted["metadata"]["name"], seen.domain.metadata.namespace
+        try:
+            self.ports.store.put(kind, await self.ports.cluster.create(kind, wanted, namespace))
+        except AlreadyExists:
+            await self._whose(seen, name, namespace)
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        await _confirm_gone(self.ports, seen)
+        await _delete_templates(self.ports, [t for t in seen.workload_templates if _ours(t, seen.uid)])
+
+    async def _whose(self, seen: ComputeDomainSnapshot, name: str, namespace: str) -> None:
+        kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
+        there = await self.ports.cluster.get(kind, name, namespace)
+        if _ours(there, seen.uid):
+            raise Again(f"ResourceClaimTemplate {namespace}/{name} is there, our view is behind", after=0.2)
+        owner = there.metadata.labels.get(names.DOMAIN_LABEL)
+        by = f"belongs to the ComputeDomain with uid {owner}" if owner else "was not made by this ComputeDomain"
+        raise Refused(
+            f"ResourceClaimTemplate {namespace}/{name} exists and {by}: delete it, or choose another"
+            " spec.channel.resourceClaimTemplate.name",
+            reason="ForeignClaimTemplate",
+        )
+
+
+@frozen(eq=False)
+class DaemonTemplate:
+    """The claim template of the daemons."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None or any(not t.metadata.deleting for t in seen.daemon_templates):
+            return
+        kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
+        wanted = manifests.daemon_template(seen.domain, self.ports.settings)
+        try:
+            self.ports.store.put(kind, await self.ports.cluster.create(kind, wanted, self.ports.settings.namespace))
+        except AlreadyExists as error:
+            raise Again(str(error), after=1.0) from error
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        await _confirm_gone(self.ports, seen)
+        await _delete_templates(self.ports, seen.daemon_templates)
+
+
+@frozen(eq=False)
+class DaemonSet:
+    """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete)."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None:
+            return
+        wanted = manifests.daemonset(seen.domain, self.ports.settings)
+        existing = next((d for d in seen.daemon_sets if d.metadata.name == wanted["metadata"]["name"]), None)
+        if existing is None:
+            await self._create(wanted)
+        elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
+            await self._apply(wanted)
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        await _confirm_gone(self.ports, seen)
+        for there in seen.daemon_sets:
+            await _strip(self.ports.cluster, kinds.DAEMON_SETS, there.metadata)
+            await self.ports.cluster.delete(
+                kinds.DAEMON_SETS, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid
+            )
+
+    async def _create(self, wanted: Json) -> None:
+        namespace = self.ports.settings.namespace
+        try:
+            made = await self.ports.cluster.create(kinds.DAEMON_SETS, wanted, namespace)
+        except AlreadyExists as error:
+            raise Again(str(error), after=1.0) from error
+        self.ports.store.put(kinds.DAEMON_SETS, made)
+
+    async def _apply(self, wanted: Json) -> None:
+        name, namespace = wanted["metadata"]["name"], self.ports.settings.namespace
+        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, name, wanted, namespace, how="apply")
+        self.ports.store.put(kinds.DAEMON_SETS, made)
+
+
+@frozen(eq=False)
+class UnservedDaemons:
+    """Daemon pods of an older template on nodes that never served a channel: they may be replaced, others may not."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        raise AssertionError("never ordered")  # pragma: no cover - law closed: only `absent` is written
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        if seen.domain is None:
+            return
+        wanted = manifests.wanted_hash(manifests.daemonset(seen.domain, self.ports.settings))
+        for pod in seen.daemons:
+            old = pod.metadata.annotations.get(names.TEMPLATE_HASH_ANNOTATION, wanted) != wanted
+            if old and not pod.ready and not pod.metadata.deleting and not await self._served(seen, pod.node):
+                await self.ports.cluster.delete(
+                    kinds.PODS, pod.metadata.name, pod.metadata.namespace, uid=pod.metadata.uid
+                )
+
+    async def _served(self, seen: ComputeDomainSnapshot, node: str) -> bool:
+        for roster in seen.rosters:
+            if roster.entry(node) is not None:
+                live = await self.ports.cluster.get(kinds.ROSTERS, roster.metadata.name, roster.metadata.namespace)
+                entry = live.entry(node)
+                return entry is None or entry.served
+        return False
+
+
+@frozen(eq=False)
+class NodeLabels:
+    """The domain's label on nodes. Plugins put it there; the controller takes it back when the domain ends."""
+
+    ports: Ports
+
+    async def present(self, seen: ComputeDomainSnapshot) -> None:
+        raise AssertionError("never ordered")  # pragma: no cover - law closed: only `absent` is written
+
+    async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        if not seen.nodes:
+            return
+        await _confirm_gone(self.ports, seen)
+        await self._warn(seen)
+        for node in seen.nodes:
+            try:
+                await take_label(self.ports.cluster, node.metadata.name, seen.uid)
+            except (Conflict, NotFound):
+                continue  # another domain's by now, or no node any more: the watch will say so
+
+    async def _warn(self, seen: ComputeDomainSnapshot) -> None:
+        about = subject(seen)
+        if about is None:
+            return
+        kind = kinds.RESOURCE_CLAIMS.at(self.ports.settings.resource_version)
+        claims = await self.ports.cluster.list(kind, about.namespace, labels=f"{names.DOMAIN_LABEL}={seen.uid}")
+        users = sorted({user.name for claim in claims.items for user in claim.status.reservedFor})
+        if users:
+            text = f"deleted while in use: {', '.join(users[:10])} lose their IMEX daemons now"
+            self.ports.announcer.tell(about, "ComputeDomainDeletedInUse", text, warning=True)
+
+
+async def take_label(cluster: Cluster, node: str, uid: str) -> None:
+    """Take the domain's labels off a node if they are still this domain's. Raises Conflict when they are not."""
+    domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
+    await cluster.patch(
+        kinds.NODES,
+        node,
+        [
+            {"op": "test", "path": domain, "value": uid},
+            {"op": "remove", "path": domain},
+            {"op": "add", "path": clique, "value": ""},  # so that removing it is right on nodes without fabric too
+            {"op": "remove", "path": clique},
+        ],
+        how="json",
+    )
+
+
+def _ours(template: ResourceClaimTemplate, uid: str) -> bool:
+    """Made for this domain: its label, and the owner that only we write (or the Go driver's finalizer)."""
+    meta = template.metadata
+    owned = any(owner.uid == uid for owner in meta.ownerReferences) or names.FINALIZER in meta.finalizers
+    return meta.labels.get(names.DOMAIN_LABEL) == uid and owned
+
+
+async def _delete_templates(ports: Ports, templates: Sequence[ResourceClaimTemplate]) -> None:
+    kind = kinds.CLAIM_TEMPLATES.at(ports.settings.resource_version)
+    for there in templates:
+        await _strip(ports.cluster, kind, there.metadata)
+        await ports.cluster.delete(kind, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid)
+
+
+async def _strip(cluster: Cluster, kind: kinds.Kind[Any], meta: Meta) -> None:
+    """Objects that the Go driver made carry its finalizer."""
+    if names.FINALIZER in meta.finalizers:
+        left = [f for f in meta.finalizers if f != names.FINALIZER]
+        patch = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resourceVersion, "finalizers": left}}
+        await cluster.patch(kind, meta.name, patch, meta.namespace)
+
+
+async def _confirm_gone(ports: Ports, seen: ComputeDomainSnapshot) -> None:
+    """Before anything is torn down for a domain that we do not see: our view of ComputeDomains may be behind."""
+    if seen.domain is not None:
+        return
+    living = await ports.cluster.list(kinds.COMPUTE_DOMAINS)
+    for domain in living.items:
+        if domain.metadata.uid == seen.uid:
+            ports.store.put(kinds.COMPUTE_DOMAINS, domain)
+            raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)

@@ -1,0 +1,1 @@
+"""The life of one <ComputeDomain, clique>, in the controller. Statechart: imex-domain.yaml."""

@@ -1,0 +1,195 @@
+"""The one thing of an IMEX domain: its roster. Given indices cannot be taken back, so it writes on live sight only."""
+
+from collections.abc import Mapping
+
+import attrs
+from attrs import field, frozen
+
+from nvdra.api import kinds, names
+from nvdra.api.objects import Meta, Roster
+from nvdra.api.timestamps import rfc3339
+from nvdra.domains.imex_domain.facts import has_formed
+from nvdra.domains.imex_domain.roster import Plan, plan
+from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
+from nvdra.engine.burst import AT_ONCE, Burst, Pace
+from nvdra.engine.domain import Thing
+from nvdra.engine.store import Store
+from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
+from nvdra.ports import Announcer, Cluster, Json, Subject, WallClock
+
+JOINING = Pace(quiet=0.15, limit=0.6)
+GETTING_READY = Pace(quiet=0.1, limit=0.3)
+TALKING = Pace(quiet=3.0, limit=6.0)
+
+
+@frozen(eq=False)
+class Ports:
+    """What the handler works with."""
+
+    cluster: Cluster
+    store: Store
+    announcer: Announcer
+    wall: WallClock
+    namespace: str = names.DRIVER_NAMESPACE
+    max_nodes: int = names.MAX_NODES_PER_IMEX_DOMAIN
+
+
+def things(ports: Ports) -> Mapping[str, Thing[ImexDomainSnapshot]]:
+    """Every thing of imex-domain.yaml."""
+    return {"roster": RosterObject(ports)}
+
+
+def subject(seen: ImexDomainSnapshot) -> Subject | None:
+    """The ComputeDomain as the object of an Event: people look there."""
+    if seen.domain is None:
+        return None
+    meta = seen.domain.metadata
+    return Subject(kinds.COMPUTE_DOMAINS.api_version, "ComputeDomain", meta.name, meta.namespace, meta.uid)
+
+
+@frozen(eq=False)
+class RosterObject:
+    """The ComputeDomainClique: what a node must know of its domain, in one object with one writer."""
+
+    ports: Ports
+    burst: Burst = field(factory=Burst)
+
+    async def present(self, seen: ImexDomainSnapshot) -> None:
+        if seen.domain is None or (seen.roster is None and not seen.members):
+            return
+        drawn = plan(seen, self.ports.max_nodes, rfc3339(self.ports.wall()))
+        wanted = _wanted(seen, drawn, self.ports.namespace)
+        if seen.roster is not None and _same(seen.roster, wanted):
+            self.burst.written(seen.name)
+        else:
+            self.burst.hold(seen.name, _essence(wanted), seen.now, _pace(seen, wanted))
+            await self._confirm(seen, drawn)
+            await self._write(seen, wanted)
+        if drawn.crowded:
+            raise Refused(_crowded_text(seen, drawn, self.ports.max_nodes), reason="CliqueFull")
+
+    async def absent(self, seen: ImexDomainSnapshot) -> None:
+        if seen.roster is None:
+            return
+        if seen.domain is None:
+            await self._confirm_domain_gone(seen)
+        meta = seen.roster.metadata
+        await self.ports.cluster.delete(
+            kinds.ROSTERS, meta.name, meta.namespace, uid=meta.uid, version=meta.resourceVersion
+        )
+
+    async def _write(self, seen: ImexDomainSnapshot, wanted: Roster) -> None:
+        cluster, name = self.ports.cluster, seen.name
+        try:
+            if seen.roster is None:
+                after = await cluster.create(kinds.ROSTERS, _json(wanted), self.ports.namespace)
+            else:
+                after = await cluster.replace(kinds.ROSTERS, name, _json(wanted), self.ports.namespace)
+        except (AlreadyExists, Conflict, NotFound) as error:
+            raise Again(f"the roster changed meanwhile: {error}", after=0.1) from error
+        self.burst.written(name)
+        self.ports.store.put(kinds.ROSTERS, after)
+
+    async def _confirm(self, seen: ImexDomainSnapshot, drawn: Plan) -> None:
+        """Taking an index from a retired node: only when a live read shows node and daemon gone."""
+        for heir, retired in drawn.taken_over.items():
+            await self._confirm_retired(seen, retired.nodeName)
+            about = subject(seen)
+            if about:
+                text = f"{heir} takes index {retired.index} of {retired.nodeName}, retired since {retired.since}"
+                self.ports.announcer.tell(about, "IndexTakenOver", f"{text}: none was unused", warning=True)
+
+    async def _confirm_retired(self, seen: ImexDomainSnapshot, node: str) -> None:
+        labels = f"{names.DOMAIN_LABEL}={seen.uid}"
+        pods = await self.ports.cluster.list(kinds.PODS, self.ports.namespace, labels=labels)
+        if any(pod.node == node for pod in pods.items):
+            raise Refused(
+                f"clique {seen.clique} is full, and the oldest retired index is held by {node}, whose IMEX daemon"
+                " pod is still there: wait for it to go, or delete it",
+                reason="CliqueFull",
+            )
+        try:
+            live = await self.ports.cluster.get(kinds.NODES, node)
+        except NotFound:
+            return
+        if live.metadata.labels.get(names.DOMAIN_LABEL) == seen.uid:
+            raise Again(f"{node} carries the domain's label again", after=0.5)
+
+    async def _confirm_domain_gone(self, seen: ImexDomainSnapshot) -> None:
+        living = await self.ports.cluster.list(kinds.COMPUTE_DOMAINS)
+        for domain in living.items:
+            if domain.metadata.uid == seen.uid:
+                self.ports.store.put(kinds.COMPUTE_DOMAINS, domain)
+                raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)
+
+
+def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
+    formed = has_formed(seen)
+    ready = all(entry.status == "Ready" for entry in drawn.entries)
+    labels = {names.DOMAIN_LABEL: seen.uid, names.CLIQUE_LABEL: seen.clique}
+    before = seen.roster.metadata if seen.roster else None
+    return Roster(
+        metadata=Meta(
+            name=seen.name,
+            namespace=namespace,
+            labels={name: value for name, value in labels.items() if value},
+            uid=before.uid if before else "",
+            resourceVersion=before.resourceVersion if before else "",
+        ),
+        computeDomain=f"{seen.domain.metadata.path}" if seen.domain else "",
+        cliqueID=seen.clique,
+        formed=formed.holds,
+        status="Ready" if formed.holds and ready and drawn.entries else "NotReady",
+        message=_message(seen, drawn, formed.holds, formed.because),
+        daemons=drawn.entries,
+        retired=drawn.retired,
+    )
+
+
+def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: bool, why_not: str) -> str:
+    if drawn.crowded:
+        return f"{', '.join(drawn.crowded)} found no free index"
+    if not formed:
+        return why_not
+    late = [f"{entry.nodeName} {entry.message}" for entry in drawn.entries if entry.status != "Ready"]
+    return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} nodes are ready"
+
+
+def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, limit: int) -> str:
+    return (
+        f"{', '.join(drawn.crowded)} cannot join: clique {seen.clique} has {limit} nodes already, the most that an IMEX"
+        " domain may have. Run fewer workers in this clique, or raise maxNodesPerImexDomain if your fabric allows it"
+    )
+
+
+def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
+    """At once what somebody waits for and is complete; in bursts what goes on; slowly what is only said."""
+    old = seen.roster
+    if old is not None and wanted.formed and not old.formed:
+        return AT_ONCE
+    places = [(e.nodeName, e.index, e.ipAddress) for e in wanted.daemons]
+    if old is None or places != [(e.nodeName, e.index, e.ipAddress) for e in old.daemons]:
+        expected = seen.domain.spec.numNodes if seen.domain else 0
+        complete = 0 < expected <= len(seen.members) and all(e.ipAddress for e in wanted.daemons if e.cliqueID)
+        return AT_ONCE if complete else JOINING
+    if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
+        return GETTING_READY
+    return TALKING
+
+
+def _same(a: Roster, b: Roster) -> bool:
+    return (
+        _essence(a) == _essence(b) and a.retired == b.retired and b.metadata.labels.items() <= a.metadata.labels.items()
+    )
+
+
+def _essence(roster: Roster) -> Roster:
+    """Without the metadata, and without the time stamps of retirement."""
+    return attrs.evolve(roster, metadata=Meta(), retired=tuple(attrs.evolve(r, since="") for r in roster.retired))
+
+
+def _json(roster: Roster) -> Json:
+    body = attrs.asdict(roster, retain_collection_types=False)
+    kept = ("name", "namespace", "labels", "uid", "resourceVersion")
+    body["metadata"] = {name: body["metadata"][name] for name in kept if body["metadata"][name]}
+    return {"apiVersion": kinds.ROSTERS.api_version, "kind": kinds.ROSTERS.kind, **body}

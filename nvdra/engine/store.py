@@ -1,0 +1,159 @@
+"""Last seen objects, by kind and path, with indices; a change wakes the keys that are concerned. No IO."""
+
+from collections.abc import Callable, Hashable, Iterable
+from typing import Any, Generic, Protocol, TypeVar, cast
+
+from attrs import define, field, frozen
+
+from nvdra.engine.queue import Key
+from nvdra.errors import NotYet
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+class Sort(Protocol[T_co]):
+    """What kind of object: a Kubernetes Kind, or a Local one."""
+
+    @property
+    def plural(self) -> str:
+        """Its name in the store."""
+        ...
+
+    @property
+    def type(self) -> type[T_co]:
+        """The class of its objects."""
+        ...
+
+
+@frozen
+class Local(Generic[T]):
+    """A kind of object that lives on this node only (a probe, a call, a record). Its objects have a `path`."""
+
+    type: type[T]
+    plural: str
+
+
+Concerns = Callable[[Any], Iterable[Key]]
+Indexer = Callable[[Any], Iterable[Hashable]]
+
+
+@define
+class _Shelf:
+    objects: dict[str, Any] = field(factory=dict)
+    indexers: dict[str, Indexer] = field(factory=dict)
+    indices: dict[str, dict[Hashable, dict[str, Any]]] = field(factory=dict)
+    concerns: list[Concerns] = field(factory=list)
+    synced: bool = False
+
+
+@define(eq=False)
+class Store:
+    """All that this process knows of the world."""
+
+    wake: Callable[[Key], None]
+    _shelves: dict[str, _Shelf] = field(factory=dict)
+
+    # What adapters say.
+
+    def put(self, sort: Sort[T], thing: T) -> None:
+        """It was seen so. An older version of what is here is ignored: our own writes come back late on the watch."""
+        shelf, path = self._shelf(sort), _path(thing)
+        old = shelf.objects.get(path)
+        if old is not None and (_older(thing, old) or thing == old):
+            return
+        shelf.objects[path] = thing
+        self._reindex(shelf, path, old, thing)
+        self._announce(shelf, old, thing)
+
+    def drop(self, sort: Sort[T], thing: T) -> None:
+        """It is gone; unless one of the same name with another uid is here already."""
+        shelf, path = self._shelf(sort), _path(thing)
+        old = shelf.objects.get(path)
+        if old is None or _uid(old) != _uid(thing):
+            return
+        del shelf.objects[path]
+        self._reindex(shelf, path, old, None)
+        self._announce(shelf, old, None)
+
+    def synced(self, sort: Sort[T]) -> None:
+        """The first complete list of this kind is in."""
+        shelf = self._shelf(sort)
+        shelf.synced = True
+        for thing in list(shelf.objects.values()):
+            self._announce(shelf, None, thing)
+
+    # What domains declare.
+
+    def concern(self, sort: Sort[T], keys: Callable[[T], Iterable[Key]]) -> None:
+        """A change of an object of this kind wakes these keys."""
+        self._shelf(sort).concerns.append(keys)
+
+    def index(self, sort: Sort[T], name: str, of: Callable[[T], Iterable[Hashable]]) -> None:
+        """Keep an index: objects by any of the values that `of` gives. Declared before objects come."""
+        shelf = self._shelf(sort)
+        if name not in shelf.indexers:
+            shelf.indexers[name] = of
+            shelf.indices[name] = {}
+
+    # What snapshots read.
+
+    def get(self, sort: Sort[T], path: str) -> T | None:
+        """The object at `namespace/name` (or `name`), or None."""
+        return cast("T | None", self._shelf(sort).objects.get(path))
+
+    def all(self, sort: Sort[T]) -> tuple[T, ...]:
+        """Every object of the kind."""
+        return tuple(self._shelf(sort).objects.values())
+
+    def find(self, sort: Sort[T], index: str, value: Hashable) -> tuple[T, ...]:
+        """The objects of one index entry."""
+        return tuple(self._shelf(sort).indices[index].get(value, {}).values())
+
+    def values(self, sort: Sort[T], index: str) -> tuple[Hashable, ...]:
+        """The values that an index knows."""
+        return tuple(self._shelf(sort).indices[index])
+
+    def require(self, *sorts: Sort[Any]) -> None:
+        """Raises NotYet while one of these kinds has not been listed whole."""
+        late = [sort.plural for sort in sorts if not self._shelf(sort).synced]
+        if late:
+            raise NotYet(f"not listed yet: {', '.join(late)}")
+
+    def _shelf(self, sort: Sort[Any]) -> _Shelf:
+        return self._shelves.setdefault(sort.plural, _Shelf())
+
+    def _reindex(self, shelf: _Shelf, path: str, old: Any, new: Any) -> None:
+        for name, of in shelf.indexers.items():
+            index = shelf.indices[name]
+            for value in of(old) if old is not None else ():
+                entry = index.get(value, {})
+                entry.pop(path, None)
+                if not entry:
+                    index.pop(value, None)
+            for value in of(new) if new is not None else ():
+                index.setdefault(value, {})[path] = new
+
+    def _announce(self, shelf: _Shelf, old: Any, new: Any) -> None:
+        keys = {
+            key for thing in (old, new) if thing is not None for concerns in shelf.concerns for key in concerns(thing)
+        }
+        for key in sorted(keys):
+            self.wake(key)
+
+
+def _path(thing: Any) -> str:
+    return cast("str", thing.metadata.path if hasattr(thing, "metadata") else thing.path)
+
+
+def _uid(thing: Any) -> str:
+    return cast("str", thing.metadata.uid if hasattr(thing, "metadata") else thing.path)
+
+
+def _older(new: Any, old: Any) -> bool:
+    if not hasattr(new, "metadata") or new.metadata.uid != old.metadata.uid:
+        return False
+    try:
+        return int(new.metadata.resourceVersion) < int(old.metadata.resourceVersion)
+    except ValueError:
+        return False

@@ -1,0 +1,1 @@
+"""A rack that is not there: nothing outside this package imports it."""

@@ -1,0 +1,140 @@
+"""HTTP in front of the store: starting, stopping, and the way of a request through faults and counters."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from types import TracebackType
+from typing import Self
+
+from aiohttp import web
+
+from nvdra.sim.apiserver import discovery, rest, routes
+from nvdra.sim.apiserver.counters import Counters
+from nvdra.sim.apiserver.exchange import Exchange, LogProvider
+from nvdra.sim.apiserver.faults import Call, Faults, refusal
+from nvdra.sim.apiserver.status import StatusError, not_implemented
+from nvdra.sim.apiserver.store import ObjectStore
+
+Logs = Callable[[str, str, str, bool], AsyncIterator[bytes]]
+_MAX_BODY = 8 * 1024 * 1024
+
+
+class ApiServer:
+    """The API of one store. `async with ApiServer() as api: api.url`."""
+
+    def __init__(self, store: ObjectStore | None = None, *, bookmark_seconds: float = 30.0) -> None:
+        self.store = store or ObjectStore()
+        self.faults = Faults()
+        self.bookmark_seconds = bookmark_seconds
+        self._logs: LogProvider | None = None
+        self._runner: web.AppRunner | None = None
+        self._site: web.TCPSite | None = None
+
+    @property
+    def counters(self) -> Counters:
+        """What was asked so far, over HTTP and in process."""
+        return self.store.counters
+
+    @property
+    def url(self) -> str:
+        """Where it listens."""
+        assert self._site is not None, "the API server was not started"
+        return self._site.name
+
+    def set_log_provider(self, logs: Logs) -> None:
+        """Who knows the pods' logs: `logs(namespace, pod, container, previous)` yields chunks as they come."""
+        self._logs = logs
+
+    async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
+        """Begin to listen; port 0 takes a free one."""
+        app = web.Application(client_max_size=_MAX_BODY)
+        app.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        await self._runner.setup()
+        self._site = web.TCPSite(self._runner, host, port)
+        await self._site.start()
+        if port == 0:
+            port = self._runner.addresses[0][1]
+            self._site._port = port  # noqa: SLF001 - aiohttp does not tell the port that the kernel chose
+
+    async def stop(self) -> None:
+        """End all watches and stop listening."""
+        for watcher in self.store.hub.everybody():
+            watcher.close()
+        if self._runner is not None:
+            await self._runner.cleanup()
+            self._runner = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None
+    ) -> None:
+        await self.stop()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        try:
+            route = routes.parse(request.path)
+            if route is None:
+                return discovery.answer(self.store, request)
+            verb = routes.verb(request.method, route, request.query)
+        except StatusError as error:
+            return rest.refused(error)
+        exchange = Exchange(self.store, self.faults, request, route, verb, self._logs, self.bookmark_seconds)
+        return await self._served(exchange)
+
+    async def _served(self, exchange: Exchange) -> web.StreamResponse:
+        agent = exchange.agent
+        try:
+            await self._suffer(exchange)
+            response = await rest.answer(exchange)
+            if self.faults.struck(exchange.call, ("lose-after",)):
+                raise ConnectionResetError
+        except StatusError as error:
+            response = rest.refused(error)
+        except ConnectionResetError:
+            if exchange.request.transport is not None:
+                exchange.request.transport.abort()
+            response = web.Response(status=500)
+            self.counters.count(agent, exchange.call.verb, exchange.route.resource, 0)
+            return response
+        if exchange.verb != "watch":
+            self.counters.count(agent, exchange.call.verb, exchange.route.resource, response.status)
+        return response
+
+    async def _suffer(self, exchange: Exchange) -> None:
+        call: Call = exchange.call
+        if rule := self.faults.struck(call, ("delay", "silence")):
+            await asyncio.sleep(rule.seconds)
+            if rule.sort == "silence":
+                raise ConnectionResetError
+        if self.faults.struck(call, ("lose-before",)):
+            raise ConnectionResetError
+        sorts = ("conflict", "throttle", "error") if call.verb != "watch" else ("throttle", "error")
+        if rule := self.faults.struck(call, sorts):
+            raise refusal(rule, call)
+        if exchange.route.subresource in ("exec", "attach", "portforward", "proxy"):
+            raise not_implemented(exchange.route.subresource)
+
+
+def kubeconfig(url: str) -> str:
+    """A kubeconfig for kubectl and the official clients, as YAML."""
+    return f"""apiVersion: v1
+kind: Config
+current-context: nvdra-sim
+clusters:
+- name: nvdra-sim
+  cluster:
+    server: {url}
+contexts:
+- name: nvdra-sim
+  context:
+    cluster: nvdra-sim
+    user: nvdra-sim
+    namespace: default
+users:
+- name: nvdra-sim
+  user:
+    token: any-token-is-welcome
+"""

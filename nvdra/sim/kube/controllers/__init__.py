@@ -1,0 +1,1 @@
+"""Stand-ins for kube-controller-manager, the MPI operator and GPU Feature Discovery."""
