@@ -7,6 +7,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 from attrs import field, frozen
 
 from nvdra.api.kinds import Kind
+from nvdra.api.records import ClaimRecord
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -219,6 +220,22 @@ class DeviceNodes(Protocol):
 
     def make(self, nodes: Sequence[DeviceNode]) -> None:
         """Make them with mknod; Refused where the kernel does not allow it."""
+        ...
+
+    def remove(self, nodes: Sequence[DeviceNode]) -> None:
+        """Make them be gone; already gone is success."""
+        ...
+
+
+class Records(Protocol):
+    """The write-ahead records of claims: synced, one file each."""
+
+    def put(self, record: ClaimRecord) -> None:
+        """Write it."""
+        ...
+
+    def remove(self, uid: str) -> None:
+        """Forget it; not known is success."""
         ...
 
 

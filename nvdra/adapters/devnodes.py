@@ -34,6 +34,17 @@ class DiskDeviceNodes:
         for node in nodes:
             self._make(node, self._path(node))
 
+    def remove(self, nodes: Sequence[DeviceNode]) -> None:
+        """Make them be gone. Whatever has another number there is somebody else's, and stays."""
+        for node in nodes:
+            path = self._path(node)
+            if device_number(path) != (node.major, node.minor):
+                continue
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise Again(f"cannot remove the device node {path}: {error.strerror}") from error
+
     def _path(self, node: DeviceNode) -> Path:
         if not node.path.startswith("/") or ".." in Path(node.path).parts:
             raise Refused(f"{node.path!r} is no path of a device node: it must be absolute and without ..")

@@ -5,6 +5,7 @@ container runtime at another. Nothing is remembered: a driver may be installed a
 """
 
 from collections.abc import Iterator
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -65,13 +66,13 @@ class DriverRoot:
         """Files that fit the pattern, each name once: the first folder that has it wins."""
         names: set[str] = set()
         for folder in folders:
-            there = self.resolve(PurePosixPath(folder))
-            for path in sorted((self.seen / there.relative_to("/")).glob(pattern)) if there else ():
-                target = self.resolve(there / path.name) if there else None
-                if path.name in names or target is None or not self._at(target).is_file():
+            for name in self._names(PurePosixPath(folder), pattern):
+                path = PurePosixPath(folder) / name
+                target = self.resolve(path)
+                if name in names or target is None or not self._at(target).is_file():
                     continue
-                names.add(path.name)
-                yield Found(name=PurePosixPath(folder) / path.name, target=target)
+                names.add(name)
+                yield Found(name=path, target=target)
 
     def resolve(self, path: PurePosixPath) -> PurePosixPath | None:
         """Follow symlinks as if the root were `/`; None when they go round or nothing is there."""
@@ -100,6 +101,13 @@ class DriverRoot:
     def device_root(self) -> Path:
         """Where device nodes are seen: the driver's own /dev where it has one, else ours."""
         return self.seen if (self.seen / "dev").is_dir() else Path("/")
+
+    def _names(self, folder: PurePosixPath, pattern: str) -> list[str]:
+        """What the folder holds; not by glob, which leaves out links that lead nowhere outside of the root."""
+        there = self.resolve(folder)
+        if there is None or not self._at(there).is_dir():
+            return []
+        return sorted(path.name for path in self._at(there).iterdir() if fnmatchcase(path.name, pattern))
 
     def _first(self, folders: tuple[str, ...], name: str) -> Path | None:
         return next((self._at(found.target) for found in self.files(folders, name)), None)

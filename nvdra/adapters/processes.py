@@ -8,8 +8,9 @@ import contextlib
 import ctypes
 import os
 import signal
+import subprocess
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,20 +25,67 @@ _DRAIN: Final = 1.0
 _PR_SET_PDEATHSIG: Final = 1
 
 
+class _Pipes(asyncio.SubprocessProtocol):
+    """Hears of a child's output and of its end. asyncio's Process.wait would also wait for whoever holds its pipes."""
+
+    def __init__(self, outputs: Sequence[int], on_data: Callable[[int, bytes], None]) -> None:
+        self._open = set(outputs)
+        self._on_data = on_data
+        self._exited = asyncio.Event()
+        self._drained = asyncio.Event()
+        self.transport: asyncio.SubprocessTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.SubprocessTransport)
+        self.transport = transport
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        self._on_data(fd, data)
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self._drained.set()
+
+    def process_exited(self) -> None:
+        self._exited.set()
+
+    async def end(self) -> int:
+        """The exit code, once it has ended and its output was read."""
+        await self._exited.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_DRAIN):
+                await self._drained.wait()
+        self.transport.close()
+        code = self.transport.get_returncode()
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self.transport.kill()
+
+
 class ChildProcess:
     """A child under supervision; made by AsyncProcesses.start."""
 
-    def __init__(self, process: asyncio.subprocess.Process, on_line: Callable[[str], None]) -> None:
-        self._process = process
+    def __init__(self, on_line: Callable[[str], None]) -> None:
         self._on_line = on_line
+        self._pending = b""
         self._tail: deque[str] = deque(maxlen=TAIL)
         self._exit: Exit | None = None
+        self._pipes = _Pipes([1], self._take)
+        self._watch: asyncio.Task[Exit]
+
+    async def launch(self, argv: Sequence[str], environment: Mapping[str, str] | None) -> None:
+        """Start it; Refused when that cannot be."""
+        await _launched(self._pipes, argv, environment, stderr=subprocess.STDOUT, at_our_end=signal.SIGTERM)
         self._watch = asyncio.create_task(self._until_end())
 
     @property
     def pid(self) -> int:
         """The child's process id."""
-        return self._process.pid
+        return self._pipes.transport.get_pid()
 
     @property
     def exited(self) -> Exit | None:
@@ -47,37 +95,28 @@ class ChildProcess:
     def signal(self, number: int) -> None:
         """Send a signal; no error when it has ended meanwhile."""
         with contextlib.suppress(ProcessLookupError):
-            self._process.send_signal(number)
+            self._pipes.transport.send_signal(number)
 
     async def wait(self) -> Exit:
         """Wait for its end; several may wait, and giving up waiting does not end the child."""
         return await asyncio.shield(self._watch)
 
     async def _until_end(self) -> Exit:
-        reading = asyncio.create_task(self._read())
-        code = await self._process.wait()
-        done, _ = await asyncio.wait([reading], timeout=_DRAIN)
-        if not done:
-            reading.cancel()
-            await asyncio.wait([reading])
-        _close(self._process)
+        code = await self._pipes.end()
+        if self._pending:
+            self._line(self._pending)
         self._exit = Exit(code, tuple(self._tail))
         return self._exit
 
-    async def _read(self) -> None:
-        assert self._process.stdout is not None
-        pending = b""
-        while chunk := await self._process.stdout.read(65536):
-            *lines, pending = (pending + chunk).split(b"\n")
-            for line in lines:
-                self._take(line)
-            if len(pending) > _LONGEST_LINE:
-                self._take(pending)
-                pending = b""
-        if pending:
-            self._take(pending)
+    def _take(self, _: int, data: bytes) -> None:
+        *lines, self._pending = (self._pending + data).split(b"\n")
+        for line in lines:
+            self._line(line)
+        if len(self._pending) > _LONGEST_LINE:
+            self._line(self._pending)
+            self._pending = b""
 
-    def _take(self, line: bytes) -> None:
+    def _line(self, line: bytes) -> None:
         text = line.decode(errors="replace").rstrip("\r")
         self._tail.append(text)
         self._on_line(text)
@@ -86,64 +125,54 @@ class ChildProcess:
 class AsyncProcesses:
     """Starts programs of this machine. `environment` replaces the inherited one when given."""
 
-    def __init__(self, environment: dict[str, str] | None = None) -> None:
+    def __init__(self, environment: Mapping[str, str] | None = None) -> None:
         self._environment = environment
 
     async def start(self, argv: Sequence[str], on_line: Callable[[str], None]) -> ChildProcess:
         """Start a long-running child; it gets SIGTERM when we die, so that IMEX still says goodbye to its peers."""
-        process = await _started(
-            argv,
-            asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.STDOUT,
-                env=self._environment,
-                preexec_fn=_ends_with_us(signal.SIGTERM),
-            ),
-        )
-        return ChildProcess(process, on_line)
+        child = ChildProcess(on_line)
+        await child.launch(argv, self._environment)
+        return child
 
     async def run(self, argv: Sequence[str], timeout: float) -> Output | None:
         """Run a short command; None when it did not end in `timeout` seconds."""
-        process = await _started(
-            argv,
-            asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                env=self._environment,
-                preexec_fn=_ends_with_us(signal.SIGKILL),
-            ),
-        )
+        printed: dict[int, bytes] = {1: b"", 2: b""}
+
+        def take(fd: int, data: bytes) -> None:
+            printed[fd] += data
+
+        pipes = _Pipes([1, 2], take)
+        await _launched(pipes, argv, self._environment, stderr=subprocess.PIPE, at_our_end=signal.SIGKILL)
+        ending = asyncio.create_task(pipes.end())
         try:
-            async with asyncio.timeout(timeout):
-                out, err = await process.communicate()
-        except TimeoutError:
+            done, _ = await asyncio.wait([ending], timeout=timeout)
+        finally:  # also when we are cancelled: killed and reaped, whatever it does
+            if not ending.done():
+                pipes.kill()
+                await asyncio.wait([ending])
+        if not done:
             return None
-        finally:
-            await _killed(process)
-        return Output(process.returncode or 0, out.decode(errors="replace"), err.decode(errors="replace"))
+        return Output(ending.result(), printed[1].decode(errors="replace"), printed[2].decode(errors="replace"))
 
 
-async def _killed(process: asyncio.subprocess.Process) -> None:
-    """Gone and reaped, whatever it did; nothing to do for one that has ended."""
-    if process.returncode is None:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
-    _close(process)
-
-
-def _close(process: asyncio.subprocess.Process) -> None:
-    """Let go of the pipes even where a grandchild keeps them open; asyncio has no public way to do it."""
-    process._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001
-
-
-async def _started(argv: Sequence[str], starting: Awaitable[asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+async def _launched(
+    pipes: _Pipes,
+    argv: Sequence[str],
+    environment: Mapping[str, str] | None,
+    *,
+    stderr: int,
+    at_our_end: signal.Signals,
+) -> None:
     try:
-        return await starting
+        await asyncio.get_running_loop().subprocess_exec(
+            lambda: pipes,
+            *argv,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            env=environment,
+            preexec_fn=_ends_with_us(at_our_end),
+        )
     except FileNotFoundError as error:
         raise Refused(_why_not_found(argv[0]), reason="ProgramMissing") from error
     except PermissionError as error:

@@ -37,6 +37,14 @@ class Kind(Generic[T]):
         return "/".join([*parts, *(part for part in (self.plural, name, subresource) if part)])
 
 
+@frozen
+class Local(Generic[T]):
+    """A kind of object that lives on this node only (a probe, a call, a record). Its objects have a `path`."""
+
+    type: type[T]
+    plural: str
+
+
 NODES = Kind(objects.Node, "Node", "nodes", namespaced=False)
 PODS = Kind(objects.Pod, "Pod", "pods")
 EVENTS = Kind(objects.Event, "Event", "events")

@@ -4,6 +4,8 @@ Decoded straight from the wire (msgspec ignores the fields we do not name). Neve
 patches, or manifests that we own entirely.
 """
 
+from typing import TypeAlias
+
 from attrs import field, frozen
 
 from nvdra.api import names
@@ -289,7 +291,8 @@ class ResourceClaim:
     status: ResourceClaimStatus = ResourceClaimStatus()
 
 
-_Int, _Bool = int, bool  # the fields of an Attribute are named like their types
+_Int: TypeAlias = int  # the fields of an Attribute are named like their types
+_Bool: TypeAlias = bool
 
 
 @frozen

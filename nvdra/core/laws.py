@@ -25,7 +25,7 @@ def check(table: Table, facts: Collection[str] | None = None, things: Collection
     """Every broken law. `facts` and `things`: what a domain implements, for the outer half of *closed*."""
     faults = [*_closed(table), *_coherent(table)]
     if facts is not None:
-        faults += _bound(table, facts, things or ())
+        faults += closed(table, facts, things or ())
     if any(fault.law == "closed" and "undeclared" in fault.sentence for fault in faults):
         return faults  # the rest quantifies over declared facts only
     return faults + _exhaustive(table)
@@ -111,7 +111,8 @@ def _closed(table: Table) -> list[Fault]:
     return list(dict.fromkeys(faults))
 
 
-def _bound(table: Table, facts: Collection[str], things: Collection[str]) -> list[Fault]:
+def closed(table: Table, facts: Collection[str], things: Collection[str]) -> list[Fault]:
+    """The outer half of *closed*: statechart and domain speak of the same facts and things. Cheap, unlike check()."""
     declared = set(table.statechart.facts)
     ordered = {order.thing for leaf in table.leaves.values() for order in leaf.orders}
     untold, undeclared = sorted(declared - set(facts)), sorted(set(facts) - declared)

@@ -6,7 +6,7 @@ from typing import Generic, Protocol, TypeVar
 from attrs import field, frozen
 
 from nvdra.core.findings import Facts, Finding
-from nvdra.core.laws import check
+from nvdra.core.laws import closed
 from nvdra.core.machine import Interpreter
 from nvdra.core.table import Leaf
 from nvdra.core.waits import reasons
@@ -91,7 +91,7 @@ class Domain(Generic[S]):
 
     def __attrs_post_init__(self) -> None:
         """Law *closed*, the outer half: facts and things on both sides are the same."""
-        faults = check(self.interpreter.table, self.facts.by_name, self.things)
+        faults = closed(self.interpreter.table, self.facts.by_name, self.things)
         sentences = self.interpreter.table.statechart.facts
         wrong = [f"{fault.law}: {fault.sentence}" for fault in faults]
         wrong += [

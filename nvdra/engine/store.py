@@ -1,9 +1,9 @@
 """Last seen objects, by kind and path, with indices; a change wakes the keys that are concerned. No IO."""
 
 from collections.abc import Callable, Hashable, Iterable
-from typing import Any, Generic, Protocol, TypeVar, cast
+from typing import Any, Protocol, TypeVar, cast
 
-from attrs import define, field, frozen
+from attrs import define, field
 
 from nvdra.engine.queue import Key
 from nvdra.errors import NotYet
@@ -24,14 +24,6 @@ class Sort(Protocol[T_co]):
     def type(self) -> type[T_co]:
         """The class of its objects."""
         ...
-
-
-@frozen
-class Local(Generic[T]):
-    """A kind of object that lives on this node only (a probe, a call, a record). Its objects have a `path`."""
-
-    type: type[T]
-    plural: str
 
 
 Concerns = Callable[[Any], Iterable[Key]]

@@ -12,6 +12,7 @@ from attrs import define, field, frozen
 
 _log = logging.getLogger(__name__)
 _READ_SIZE = 16 * 1024
+_BACKLOG = 128
 
 
 @frozen
@@ -89,9 +90,18 @@ class HttpServer:
                 raise
         finally:
             self._tasks.discard(task)
-            writer.transport.abort() if visit.failed else writer.close()
-            with contextlib.suppress(OSError):
+            await self._goodbye(writer, visit)
+
+    async def _goodbye(self, writer: asyncio.StreamWriter, visit: "_Visit") -> None:
+        """What is written may still be read by them, for a while."""
+        if visit.failed:
+            writer.transport.abort()
+        writer.close()
+        try:
+            async with asyncio.timeout(self.limits.head_seconds):
                 await writer.wait_closed()
+        except OSError:  # TimeoutError is one
+            writer.transport.abort()
 
 
 @define(eq=False)
@@ -111,14 +121,16 @@ class _Visit:
         """One request after the other, until either side has had enough."""
         limits, wait = self.server.limits, self.server.limits.head_seconds
         with contextlib.suppress(TimeoutError, OSError, h11.LocalProtocolError):
-            while True:
+            if crowded:
+                await self._send(None, Answer(503, b"too many connections\n"), last=True)
+            while not crowded:
                 async with asyncio.timeout(wait):
                     request = await self._request()
                 if request is None:
                     break
-                answer = Answer(503, b"too many connections\n") if crowded else await self._handled(request)
+                answer = await self._handled(request)
                 async with asyncio.timeout(limits.head_seconds):
-                    await self._send(request, answer, last=crowded)
+                    await self._send(request, answer)
                 if self.state.our_state is not h11.DONE or self.state.their_state is not h11.DONE:
                     break
                 self.state.start_next_cycle()
@@ -162,25 +174,18 @@ class _Visit:
         leaving = asyncio.ensure_future(self.reader.read(_READ_SIZE))
         try:
             await asyncio.wait((answering, leaving), return_when=asyncio.FIRST_COMPLETED)
-            if leaving.done() and not answering.done():
+            if leaving.done():
                 received = leaving.result()
-                if not received:
+                if not received and not answering.done():
                     raise ConnectionResetError("they left")
-                self.state.receive_data(received)
+                self.state.receive_data(received)  # the beginning of the next request
             return await answering
         finally:
             answering.cancel()
-            await self._put_back(leaving)
-            await asyncio.gather(answering, return_exceptions=True)
+            leaving.cancel()
+            await asyncio.gather(answering, leaving, return_exceptions=True)
 
-    async def _put_back(self, reading: asyncio.Future[bytes]) -> None:
-        """What came while the handler ran is the beginning of the next request."""
-        if reading.done() and not reading.cancelled() and reading.exception() is None:
-            return
-        reading.cancel()
-        await asyncio.gather(reading, return_exceptions=True)
-
-    async def _send(self, request: Request | None, answer: Answer, *, last: bool) -> None:
+    async def _send(self, request: Request | None, answer: Answer, *, last: bool = False) -> None:
         headers = [
             ("Content-Type", answer.content_type),
             ("Content-Length", str(len(answer.body))),
@@ -200,7 +205,7 @@ async def _answer(handler: Handler, request: Request) -> Answer:
     """The edge: whatever goes wrong in a handler is an answer, and a line in the log."""
     try:
         return await handler(request)
-    except Exception:
+    except Exception:  # noqa: BLE001 - the edge: a fault in a handler must not end the connection without a word
         _log.exception("%s %s", request.method, request.path)
         return Answer(500, b"internal error\n")
 
@@ -212,12 +217,14 @@ def _request(event: h11.Request) -> Request:
 
 
 def _listener(host: str, port: int) -> socket.socket:
-    if host:
+    """An IPv6 socket serves IPv4 too: on `::`, which is the default where there is IPv6, everybody is served."""
+    if not socket.has_dualstack_ipv6() or (host and ":" not in host):
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=128)
-    if socket.has_dualstack_ipv6():
-        try:
-            return socket.create_server(("", port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=128)
-        except OSError as error:
-            _log.info("no IPv6 here: %s", error)
-    return socket.create_server(("", port), backlog=128)
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
+    try:
+        return socket.create_server((host, port), family=socket.AF_INET6, dualstack_ipv6=True, backlog=_BACKLOG)
+    except OSError as error:
+        if host:
+            raise
+        _log.info("no IPv6 here: %s", error)
+    return socket.create_server(("", port), backlog=_BACKLOG)

@@ -48,6 +48,11 @@ class DomainView:
     status: str
     nodes: Mapping[int, ImexNode]
 
+    def row(self, index: int) -> str:
+        """One node's line of the matrix, a letter for each node; empty for one that is not there."""
+        connections = self.nodes[index].connections if index in self.nodes else {}
+        return "".join(connections[other] for other in sorted(connections))
+
     def unconnected(self, own: int, peers: Iterable[int]) -> tuple[tuple[ImexNode, str], ...]:
         """Those of `peers` that instance `own` is not connected to, each with its letter ("?": not told)."""
         row = self.nodes[own].connections if own in self.nodes else {}

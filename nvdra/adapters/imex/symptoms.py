@@ -56,7 +56,7 @@ _RULES: Final = (
         ),
     ),
     _Rule(
-        r"^(?=.*address already in use)(?:.*?(?:\bport\s*[=:]?\s*(?P<port>\d+)|[\]\d.]:(?P<port2>\d{2,5})\b))?",
+        r"^(?=.*address already in use)(?:.*?(?:\bport\s*[=:]?\s*(?P<port>\d+)|[\]\d.]:(?P<port2>\d{4,5})\b))?",
         "PortInUse",
         _port,
     ),

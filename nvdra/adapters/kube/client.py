@@ -105,7 +105,7 @@ class KubeClient:
 
     async def create(self, kind: Kind[T], body: Json, namespace: str = "") -> T:
         """Create an object; AlreadyExists when the name is taken."""
-        target = _collection(kind, namespace) + _query(fieldManager=FIELD_MANAGER)
+        target = _collection(kind, namespace or _namespace(body)) + _query(fieldManager=FIELD_MANAGER)
         return await self._write(kind, Call("create", "POST", kind.plural, target, _bytes(_headed(kind, body))))
 
     async def patch(
@@ -130,7 +130,7 @@ class KubeClient:
 
     async def replace(self, kind: Kind[T], name: str, body: Json, namespace: str = "") -> T:
         """Replace an object; with metadata.resourceVersion in the body, only if it is still that one."""
-        target = _path(kind, name, namespace) + _query(fieldManager=FIELD_MANAGER)
+        target = _path(kind, name, namespace or _namespace(body)) + _query(fieldManager=FIELD_MANAGER)
         return await self._write(kind, Call("update", "PUT", kind.plural, target, _bytes(_headed(kind, body))))
 
     async def delete(self, kind: Kind[T], name: str, namespace: str = "", *, uid: str = "", version: str = "") -> None:
@@ -208,6 +208,10 @@ def _path(kind: Kind[Any], name: str, namespace: str, subresource: str = "") -> 
         raise ValueError(f"{kind.plural} in {namespace!r}: a name is needed")
     parts = [_collection(kind, namespace), quote(name, safe=""), *([subresource] if subresource else [])]
     return "/".join(parts)
+
+
+def _namespace(body: Json) -> str:
+    return str(body.get("metadata", {}).get("namespace", ""))
 
 
 def _query(**parameters: str) -> str:

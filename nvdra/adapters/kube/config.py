@@ -58,7 +58,7 @@ def in_cluster(
     """What every pod is given: the service's address, a token that is renewed, the cluster's authority."""
     host, port = environ.get("KUBERNETES_SERVICE_HOST", ""), environ.get("KUBERNETES_SERVICE_PORT", "443")
     if not host:
-        raise ConfigError("KUBERNETES_SERVICE_HOST is not set: this is no pod, or enableServiceLinks took it away")
+        raise ConfigError("KUBERNETES_SERVICE_HOST is not set, so this is no pod; give --kubeconfig")
     if not port.isdigit():
         raise ConfigError(f"KUBERNETES_SERVICE_PORT is {port!r}, which is no port number")
     tls = tls_context(pem_file(service_account / "ca.crt", "certificate authority"))

@@ -31,7 +31,7 @@ class Credentials(Protocol):
 class FixedHeader:
     """Always the same; empty for clients that show a certificate or nothing."""
 
-    value: str = ""
+    value: str = field(default="", repr=False)
 
     async def header(self, *, fresh: bool = False) -> str:
         """Just that."""
@@ -45,7 +45,7 @@ class RenewedHeader:
     _read: Callable[[], str] = field(alias="read")
     _clock: Callable[[], float] = field(default=time.monotonic, alias="clock")
     _in_thread: bool = field(default=False, alias="in_thread")
-    _value: str = field(default="", init=False)
+    _value: str = field(default="", init=False, repr=False)
     _read_at: float | None = field(default=None, init=False)
 
     async def header(self, *, fresh: bool = False) -> str:
@@ -80,7 +80,7 @@ def token_file(path: Path, clock: Callable[[], float] = time.monotonic) -> Renew
 class Pem:
     """PEM text from a file or from a kubeconfig; `where` says which."""
 
-    content: bytes
+    content: bytes = field(repr=False)
     where: str
 
 

@@ -51,7 +51,10 @@ def identity_of(pod: str) -> str:
 
 @define(eq=False)
 class Election:
-    """One candidate. `leader` is who holds the Lease as far as we saw; `lost` tells that we led and had to stop."""
+    """One candidate. Give it a client of its own: a renewal must not queue behind a burst of other requests.
+
+    `leader` is who holds the Lease as far as we saw; `lost` tells that we led and had to stop.
+    """
 
     cluster: Cluster
     name: str

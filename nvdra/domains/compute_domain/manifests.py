@@ -64,6 +64,7 @@ def daemon_template(domain: ComputeDomain, settings: DaemonSettings) -> Json:
     }
     template = _claim_template(domain, settings.resource_version, "daemon", names.DAEMON_CLASS, parameters)
     template["metadata"] |= {"name": _name(domain), "namespace": settings.namespace}
+    template["spec"]["metadata"]["annotations"][names.NAME_ANNOTATION] = domain.metadata.path
     template["metadata"]["labels"][names.TARGET_LABEL] = "Daemon"
     return template
 

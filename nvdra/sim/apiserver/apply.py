@@ -1,25 +1,203 @@
-"""Server-side apply."""
+"""Server-side apply: who owns which fields, conflicts, and what goes because its owner no longer sends it.
 
+Limits: owners are written down from the first apply of an object on (before it, one owner `before-first-apply`
+stands for all); which lists are maps follows listtypes.py or the CRD's schema; map items are matched by keys as sent.
+"""
+
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from nvdra.sim.apiserver import patches
+from nvdra.sim.apiserver import fields, listtypes
 from nvdra.sim.apiserver.collection import Entry
+from nvdra.sim.apiserver.meta import stamp
+from nvdra.sim.apiserver.patches import clone
 from nvdra.sim.apiserver.requests import Writing
 from nvdra.sim.apiserver.resources import Ref
+from nvdra.sim.apiserver.status import StatusError, bad_request
 
 if TYPE_CHECKING:
     from nvdra.sim.apiserver.store import ObjectStore
 
 Json = dict[str, Any]
+_BEFORE = "before-first-apply"
+_APPLY = "Apply"
 
 
-def applied(store: "ObjectStore", ref: Ref, patch: Json, how: Writing) -> Entry:
+def applied(store: "ObjectStore", ref: Ref, patch: Any, how: Writing) -> Entry:
+    """Create the object, or merge what its manager wants into it."""
+    _check(ref, patch)
+    keys = fields.keys_of(_schema(ref))
+    wanted = fields.of(patch, keys)
     old = store.collection(ref).entries.get(ref.key)
     if old is None:
-        patch.setdefault("metadata", {})["name"] = ref.name
-        return store.create(ref, patch, how)
-    return store.replace_patched(ref, old, patches.merged(old.spoken(ref.version), patch), how)
+        if ref.subresource:
+            return store.get(ref)  # says that it is not found
+        body = {**clone(patch), "metadata": {**clone(patch.get("metadata") or {}), "name": ref.name}}
+        body["metadata"]["managedFields"] = [_record(ref, how, wanted, store.clock())]
+        return store.create(ref, body, how)
+    base = clone(old.spoken(ref.version))
+    said = patch.get("metadata") or {}
+    for precondition in ("uid", "resourceVersion"):
+        if said.get(precondition):
+            base["metadata"][precondition] = said[precondition]
+    owners = _owners(base, keys)
+    mine = next((o for o in owners if _is(o, how.manager, ref)), None)
+    had = fields.decoded(mine["fieldsV1"]) if mine else frozenset()
+    _refuse_conflicts(owners, wanted, base, (ref, how, keys))
+    merged = _merge(base, patch, ("", ""), keys)
+    others = frozenset().union(*(fields.decoded(o["fieldsV1"]) for o in owners if o is not mine))
+    for path in sorted(had - wanted.keys() - others, key=len, reverse=True):
+        fields.removed(merged, path, keys)
+    rest = [_without(o, _changed(wanted, fields.of(base, keys))) for o in owners if o is not mine]
+    record = _record(ref, how, wanted, store.clock())
+    if mine and mine["fieldsV1"] == record["fieldsV1"]:
+        record = mine
+    merged["metadata"]["managedFields"] = [*(o for o in rest if o["fieldsV1"]), record]
+    return store.replace_patched(ref, old, merged, how)
+
+
+def _check(ref: Ref, patch: Any) -> None:
+    if not isinstance(patch, dict) or not patch.get("apiVersion") or not patch.get("kind"):
+        raise bad_request("apply needs an object with apiVersion and kind")
+    meta = patch.get("metadata") or {}
+    if meta.get("managedFields"):
+        raise bad_request("metadata.managedFields must be nil")
+    if meta.get("name", ref.name) != ref.name:
+        raise bad_request(f"the name of the object ({meta['name']}) does not match the name on the URL ({ref.name})")
+
+
+def _schema(ref: Ref) -> Json | None:
+    if ref.resource.definition is None:
+        return None
+    versions = ref.resource.definition["spec"]["versions"]
+    return next((v["schema"]["openAPIV3Schema"] for v in versions if v.get("storage")), None)
+
+
+def _owners(base: Json, keys: fields.ListKeys) -> list[Json]:
+    owners = base["metadata"].get("managedFields")
+    if owners:
+        return list(owners)
+    everything = fields.encoded(path for path in fields.of(base, keys) if path[0] != "f:status")
+    return [
+        {
+            "manager": _BEFORE,
+            "operation": "Update",
+            "apiVersion": base["apiVersion"],
+            "fieldsType": "FieldsV1",
+            "fieldsV1": everything,
+        }
+    ]
+
+
+def _is(owner: Json, manager: str, ref: Ref) -> bool:
+    return _told(owner) == (manager, _APPLY, ref.subresource)
+
+
+def _refuse_conflicts(
+    owners: list[Json], wanted: dict[fields.Path, Any], base: Json, of: tuple[Ref, Writing, fields.ListKeys]
+) -> None:
+    ref, how, keys = of
+    if how.force:
+        return
+    changed = _changed(wanted, fields.of(base, keys))
+    told = [
+        (owner, path)
+        for owner in owners
+        if not _is(owner, how.manager, ref)
+        for path in sorted(fields.decoded(owner["fieldsV1"]) & changed)
+    ]
+    if not told:
+        return
+    causes = [
+        {
+            "reason": "FieldManagerConflict",
+            "message": f'conflict with "{owner["manager"]}" using {owner["apiVersion"]}',
+            "field": fields.told(path),
+        }
+        for owner, path in told
+    ]
+    listed = ", ".join(cause["field"] for cause in causes)
+    number = f"{len(told)} conflict{'s' * (len(told) > 1)}"
+    text = f'Apply failed with {number}: conflict{"s" * (len(told) > 1)} with "{told[0][0]["manager"]}": {listed}'
+    raise StatusError(409, "Conflict", text, {"causes": causes})
+
+
+def _changed(wanted: dict[fields.Path, Any], has: dict[fields.Path, Any]) -> frozenset[fields.Path]:
+    """The wanted leaves that are there with another value."""
+    return frozenset(path for path, value in wanted.items() if path in has and has[path] != value)
+
+
+def _merge(base: Any, patch: Any, names: tuple[str, str], keys: fields.ListKeys) -> Any:
+    field, parent = names
+    if isinstance(patch, dict) and isinstance(base, dict) and field not in listtypes.ATOMIC_MAPS:
+        result = dict(base)
+        for key, value in patch.items():
+            result[key] = _merge(base.get(key), value, (key, field), keys) if key in base else clone(value)
+        return result
+    if isinstance(patch, list) and isinstance(base, list):
+        if field in listtypes.SETS:
+            return [*base, *(item for item in patch if item not in base)]
+        by = keys(field, parent, patch)
+        if by is not None:
+            return _merge_items(base, patch, names, (by, keys))
+    return clone(patch)
+
+
+def _merge_items(
+    base: list[Any], patch: list[Any], names: tuple[str, str], how: tuple[tuple[str, ...], fields.ListKeys]
+) -> list[Any]:
+    by, keys = how
+    result = list(base)
+    places = {fields.item_step(item, by): place for place, item in enumerate(base)}
+    for item in patch:
+        place = places.get(fields.item_step(item, by))
+        if place is None:
+            result.append(clone(item))
+        else:
+            result[place] = _merge(result[place], item, ("", names[0]), keys)
+    return result
+
+
+def _record(ref: Ref, how: Writing, wanted: Iterable[fields.Path], now: float) -> Json:
+    version = ref.version if "/" in ref.version else ref.resource.api_version(ref.version)
+    record = {
+        "manager": how.manager,
+        "operation": _APPLY,
+        "apiVersion": version,
+        "time": stamp(now),
+        "fieldsType": "FieldsV1",
+        "fieldsV1": fields.encoded(wanted),
+    }
+    return {**record, "subresource": ref.subresource} if ref.subresource else record
+
+
+def _without(owner: Json, paths: frozenset[fields.Path]) -> Json:
+    left = fields.decoded(owner["fieldsV1"]) - paths
+    return {**owner, "fieldsV1": fields.encoded(left)}
 
 
 def recorded(ref: Ref, new: Json, old: Json, how: Writing, now: float) -> Json:
-    return new
+    """After a write that is no apply: the writer owns what it changed. Only where owners are written down."""
+    owners = old["metadata"].get("managedFields")
+    if not owners or new["metadata"].get("managedFields") != owners:
+        return new
+    keys = fields.keys_of(_schema(ref))
+    before, after = fields.of(old, keys), fields.of(new, keys)
+    touched = frozenset(path for path, value in after.items() if path not in before or before[path] != value)
+    gone = frozenset(before.keys() - after.keys())
+    if not touched and not gone:
+        return new
+    rest = [_without(owner, touched | gone) for owner in owners if not _updater(owner, how.manager, ref)]
+    mine = next((owner for owner in owners if _updater(owner, how.manager, ref)), None)
+    held = ((fields.decoded(mine["fieldsV1"]) if mine else frozenset()) | touched) - gone
+    record = {**_record(ref, how, held, now), "operation": "Update"}
+    kept = [owner for owner in rest if owner["fieldsV1"]]
+    return {**new, "metadata": {**new["metadata"], "managedFields": [*kept, record] if held else kept}}
+
+
+def _updater(owner: Json, manager: str, ref: Ref) -> bool:
+    return _told(owner) == (manager, "Update", ref.subresource)
+
+
+def _told(owner: Json) -> tuple[str, str, str]:
+    return owner["manager"], owner["operation"], owner.get("subresource", "")

@@ -27,7 +27,7 @@ class Entry:
     version: int
     convert: Convert
     _wire: dict[str, bytes] = field(init=False, factory=dict)
-    _typed: dict[object, Any] = field(init=False, factory=dict)
+    _typed: dict[Any, Any] = field(init=False, factory=dict)
 
     @property
     def meta(self) -> Json:
@@ -57,7 +57,8 @@ class Entry:
         found = self._typed.get((type_, version))
         if found is None:
             found = self._typed[type_, version] = msgspec.convert(self.spoken(version), type_, strict=False)
-        return found  # type: ignore[no-any-return]  # the key says which type it is
+        typed: T = found
+        return typed
 
     def at(self, version: int) -> "Entry":
         """The same content under another resourceVersion."""
@@ -156,7 +157,4 @@ def _chosen(entries: Mapping[Key, Entry], keys: Iterable[Key], namespace: str, s
 
 def _terms(entry: Entry) -> list[tuple[str, str]]:
     terms = [("label:" + name, value) for name, value in (entry.meta.get("labels") or {}).items()]
-    for path in INDEXED:
-        if value := field_of(entry.object, path):
-            terms.append((path, value))
-    return terms
+    return terms + [(path, value) for path in INDEXED if (value := field_of(entry.object, path))]

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from attrs import define, field
 
 from nvdra.sim.apiserver.collection import Change, Entry
-from nvdra.sim.apiserver.lifecycle import FOREGROUND, ORPHAN
+from nvdra.sim.apiserver.lifecycle import CRD_CLEANUP, FOREGROUND, ORPHAN
 from nvdra.sim.apiserver.requests import Deletion
 from nvdra.sim.apiserver.resources import Ref
 from nvdra.sim.apiserver.selectors import EVERYTHING
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from nvdra.sim.apiserver.store import ObjectStore
 
 Json = dict[str, Any]
-CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _NAMESPACES = ("", "namespaces")
 _DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 

@@ -8,7 +8,7 @@ import yaml
 from aiohttp import web
 from attrs import define, evolve, field
 
-from nvdra.sim.apiserver import selectors
+from nvdra.sim.apiserver import protobuf, selectors
 from nvdra.sim.apiserver.faults import Call, Faults
 from nvdra.sim.apiserver.requests import Deletion, Paging, Writing
 from nvdra.sim.apiserver.resources import Ref
@@ -18,7 +18,8 @@ from nvdra.sim.apiserver.status import StatusError, bad_request
 from nvdra.sim.apiserver.store import ObjectStore
 
 Json = dict[str, Any]
-LogProvider = Callable[[str, str, str, bool], AsyncIterator[bytes]]
+LogProvider = Callable[[str, str, str, bool, bool], AsyncIterator[bytes]]
+"""logs(namespace, pod, container, previous, follow): chunks as they are, or as they come."""
 _PATCHES = {
     "application/merge-patch+json": "merge",
     "application/json-patch+json": "json",
@@ -114,9 +115,10 @@ class Exchange:
 
     def _decoded(self, raw: bytes) -> Any:
         kind = self.request.content_type
-        if "protobuf" in kind or "cbor" in kind:
-            text = f"the embedded API server does not read {kind}; send application/json"
-            raise StatusError(415, "UnsupportedMediaType", text)
+        if "protobuf" in kind:
+            return protobuf.decoded(raw)
+        if "cbor" in kind:
+            raise StatusError(415, "UnsupportedMediaType", f"the embedded API server does not read {kind}; send JSON")
         try:
             return msgspec.json.decode(raw)
         except msgspec.DecodeError as error:

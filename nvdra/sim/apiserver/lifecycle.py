@@ -11,6 +11,7 @@ Json = dict[str, Any]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
+CRD_CLEANUP = "customresourcecleanup.apiextensions.k8s.io"
 _DEFAULT_GRACE = 30
 _POLICIES = ("", "Background", "Foreground", "Orphan")
 
@@ -36,6 +37,9 @@ def marked(resource: Resource, obj: Json, how: Deletion, now: float) -> Json:
         meta["finalizers"] = finalizers
     else:
         meta.pop("finalizers", None)
+    if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
+        meta["finalizers"] = [name for name in meta.get("finalizers", []) if name != CRD_CLEANUP]
+        meta["finalizers"].append(CRD_CLEANUP)  # its objects go first
     grace = _grace(resource, obj, how)
     if "deletionTimestamp" not in meta or grace < meta.get("deletionGracePeriodSeconds", 0):
         meta["deletionTimestamp"] = stamp(now + grace)

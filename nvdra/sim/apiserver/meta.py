@@ -29,6 +29,9 @@ LABEL_WORDS = (
 )
 
 
+_PAIR_WORDS = "must consist of at most 63 alphanumeric characters, '-', '_' or '.', the outer ones alphanumeric"
+
+
 def stamp(now: float) -> str:
     """A time stamp as metadata carries it."""
     return datetime.fromtimestamp(now, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -99,18 +102,11 @@ def _pair_flaws(field: str, key: str, value: object) -> list[Flaw]:
     where = f"metadata.{field}"
     prefix, slash, name = key.rpartition("/")
     if (slash and not is_subdomain(prefix.lower())) or len(name) > 63 or not _QUALIFIED.fullmatch(name):
-        return [
-            Flaw(where, f"Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.'")
-        ]
+        return [Flaw(where, f'Invalid value: "{key}": name part {_PAIR_WORDS}')]
     if not isinstance(value, str):
         return [Flaw(where, f"Invalid value: {value!r}: must be a string")]
     if field == "labels" and value and (len(value) > 63 or not _QUALIFIED.fullmatch(value)):
-        return [
-            Flaw(
-                where,
-                f"Invalid value: \"{value}\": a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and at most 63 of them",
-            )
-        ]
+        return [Flaw(where, f'Invalid value: "{value}": a valid label must be an empty string or {_PAIR_WORDS}')]
     return []
 
 

@@ -45,7 +45,7 @@ def merge_patch_between(old: Any, new: Json) -> Json:
     return patch
 
 
-def json_patched(target: Json, operations: Sequence[Json]) -> Json:
+def json_patched(target: Json, operations: Sequence[Any]) -> Json:
     """RFC 6902. Raises a 422 Status, as kube-apiserver does, when an operation cannot be done."""
     document = clone(target)
     for operation in operations:
@@ -111,7 +111,7 @@ def same(left: Any, right: Any) -> bool:
     return bool(left == right)
 
 
-def _index(container: list[Any], part: str, *, end: int) -> int:
+def _index(part: str, *, end: int) -> int:
     if not part.isdigit() or (len(part) > 1 and part[0] == "0") or int(part) >= end:
         raise _rejected()
     return int(part)
@@ -122,7 +122,7 @@ def _get(document: Any, path: list[str]) -> Any:
         if isinstance(document, dict) and part in document:
             document = document[part]
         elif isinstance(document, list):
-            document = document[_index(document, part, end=len(document))]
+            document = document[_index(part, end=len(document))]
         else:
             raise _rejected()
     return document
@@ -134,7 +134,7 @@ def _add(document: Any, path: list[str], value: Any) -> Any:
     parent = _get(document, path[:-1])
     if isinstance(parent, list):
         last = path[-1]
-        parent.insert(len(parent) if last == "-" else _index(parent, last, end=len(parent) + 1), value)
+        parent.insert(len(parent) if last == "-" else _index(last, end=len(parent) + 1), value)
         return document
     return _put(document, path, value)
 
@@ -144,7 +144,7 @@ def _put(document: Any, path: list[str], value: Any) -> Any:
         return value
     parent = _get(document, path[:-1])
     if isinstance(parent, list):
-        parent[_index(parent, path[-1], end=len(parent))] = value
+        parent[_index(path[-1], end=len(parent))] = value
     elif isinstance(parent, dict):
         parent[path[-1]] = value
     else:

@@ -18,7 +18,7 @@ class Writing:
     manager: str = "unknown"
     dry_run: bool = False
     force: bool = False
-    validation: str = "Warn"
+    validation: str = "Ignore"
     warn: Callable[[str], None] = _nobody
 
 

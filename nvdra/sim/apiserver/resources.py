@@ -80,10 +80,11 @@ class Ref:
 _V1 = ("v1",)
 _ALL = ("all",)
 _DRA = ("v1", "v1beta2", "v1beta1")
+_EXTENSIONS = "apiextensions.k8s.io"
 _RBAC = "rbac.authorization.k8s.io"
 
 BUILT_IN: tuple[Resource, ...] = (
-    Resource("", _V1, "namespaces", "Namespace", False, True, ("ns",), generation=False, names="label", subresources=("finalize",)),
+    Resource("", _V1, "namespaces", "Namespace", False, True, ("ns",), generation=False, names="label"),
     Resource("", _V1, "nodes", "Node", False, True, ("no",), generation=False),
     Resource("", _V1, "pods", "Pod", True, True, ("po",), _ALL, subresources=("log", "binding", "eviction")),
     Resource("", _V1, "events", "Event", short=("ev",), generation=False),
@@ -102,7 +103,7 @@ BUILT_IN: tuple[Resource, ...] = (
     Resource("resource.k8s.io", _DRA, "resourceclaims", "ResourceClaim", True, True),
     Resource("resource.k8s.io", _DRA, "resourceclaimtemplates", "ResourceClaimTemplate"),
     Resource("resource.k8s.io", _DRA, "resourceslices", "ResourceSlice", False),
-    Resource("apiextensions.k8s.io", _V1, "customresourcedefinitions", "CustomResourceDefinition", False, True, ("crd", "crds"), ("api-extensions",)),
+    Resource(_EXTENSIONS, _V1, "customresourcedefinitions", "CustomResourceDefinition", False, True, ("crd", "crds")),
     Resource(_RBAC, _V1, "clusterroles", "ClusterRole", False, generation=False, names="path"),
     Resource(_RBAC, _V1, "clusterrolebindings", "ClusterRoleBinding", False, generation=False, names="path"),
     Resource(_RBAC, _V1, "roles", "Role", generation=False, names="path"),

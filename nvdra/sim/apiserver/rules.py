@@ -1,4 +1,4 @@
-"""From what a client sent to what is stored: status kept apart, defaults, generation, validation. Pure but for CRDs' schemas."""
+"""From what a client sent to what is stored: status kept apart, defaults, generation, validation."""
 
 from typing import Any
 
@@ -29,7 +29,8 @@ def check_kind(ref: Ref, body: Json) -> None:
     if said != (wanted, ref.resource.kind):
         told = f"{said[0]}, Kind={said[1]}"
         raise bad_request(
-            f"the API version and kind of the data ({told}) do not match the expected ({wanted}, Kind={ref.resource.kind})"
+            f"the API version and kind of the data ({told}) do not match the expected "
+            f"({wanted}, Kind={ref.resource.kind})"
         )
 
 
@@ -53,7 +54,7 @@ def updated(ref: Ref, new: Json, old: Json, definitions: Definitions, how: Writi
     new = _apart(ref, new, old)
     new["metadata"] = meta.carried(new["metadata"], old["metadata"])
     new = definitions.shaped(resource, new, how)
-    strategies.default(resource, new)
+    strategies.default(resource, new, old)
     flaws = _changed_meta_flaws(resource, new["metadata"], old["metadata"])
     flaws += definitions.flaws(resource, new, old)
     flaws += strategies.flaws(resource, new, old)

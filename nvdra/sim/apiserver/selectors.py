@@ -1,4 +1,4 @@
-"""Label and field selectors: parsed once, matched against JSON objects. Unknown fields are refused, as the real one does."""
+"""Label and field selectors: parsed once, matched against JSON objects. Unknown fields are refused."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -29,7 +29,8 @@ FIELDS: Mapping[tuple[str, str], tuple[str, ...]] = {
         "status.nominatedNodeName",
     ),
     ("", "events"): (
-        *(f"involvedObject.{part}" for part in ("kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath")),
+        *(f"involvedObject.{part}" for part in ("kind", "namespace", "name", "uid", "apiVersion", "fieldPath")),
+        "involvedObject.resourceVersion",
         "reason", "reportingComponent", "source", "type",
     ),
     ("", "nodes"): ("spec.unschedulable",),

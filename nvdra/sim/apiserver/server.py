@@ -1,7 +1,6 @@
 """HTTP in front of the store: starting, stopping, and the way of a request through faults and counters."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
 from types import TracebackType
 from typing import Self
 
@@ -10,11 +9,11 @@ from aiohttp import web
 from nvdra.sim.apiserver import discovery, rest, routes
 from nvdra.sim.apiserver.counters import Counters
 from nvdra.sim.apiserver.exchange import Exchange, LogProvider
-from nvdra.sim.apiserver.faults import Call, Faults, refusal
+from nvdra.sim.apiserver.faults import Call, Faults, Sort, refusal
 from nvdra.sim.apiserver.status import StatusError, not_implemented
 from nvdra.sim.apiserver.store import ObjectStore
 
-Logs = Callable[[str, str, str, bool], AsyncIterator[bytes]]
+_REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "error")
 _MAX_BODY = 8 * 1024 * 1024
 
 
@@ -40,8 +39,8 @@ class ApiServer:
         assert self._site is not None, "the API server was not started"
         return self._site.name
 
-    def set_log_provider(self, logs: Logs) -> None:
-        """Who knows the pods' logs: `logs(namespace, pod, container, previous)` yields chunks as they come."""
+    def set_log_provider(self, logs: LogProvider) -> None:
+        """Who knows the pods' logs: `logs(namespace, pod, container, previous, follow)` yields chunks."""
         self._logs = logs
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
@@ -89,8 +88,7 @@ class ApiServer:
         try:
             await self._suffer(exchange)
             response = await rest.answer(exchange)
-            if self.faults.struck(exchange.call, ("lose-after",)):
-                raise ConnectionResetError
+            self._lose(exchange, "lose-after")
         except StatusError as error:
             response = rest.refused(error)
         except ConnectionResetError:
@@ -103,16 +101,18 @@ class ApiServer:
             self.counters.count(agent, exchange.call.verb, exchange.route.resource, response.status)
         return response
 
+    def _lose(self, exchange: Exchange, sort: Sort) -> None:
+        if self.faults.struck(exchange.call, (sort,)):
+            raise ConnectionResetError
+
     async def _suffer(self, exchange: Exchange) -> None:
         call: Call = exchange.call
         if rule := self.faults.struck(call, ("delay", "silence")):
             await asyncio.sleep(rule.seconds)
             if rule.sort == "silence":
                 raise ConnectionResetError
-        if self.faults.struck(call, ("lose-before",)):
-            raise ConnectionResetError
-        sorts = ("conflict", "throttle", "error") if call.verb != "watch" else ("throttle", "error")
-        if rule := self.faults.struck(call, sorts):
+        self._lose(exchange, "lose-before")
+        if rule := self.faults.struck(call, _REFUSALS):
             raise refusal(rule, call)
         if exchange.route.subresource in ("exec", "attach", "portforward", "proxy"):
             raise not_implemented(exchange.route.subresource)

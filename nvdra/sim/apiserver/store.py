@@ -3,16 +3,14 @@
 Objects that come out of it are shared and never changed again; bodies that go in belong to it from then on.
 """
 
-import base64
 import time
 from collections.abc import Callable, Sequence
 from random import Random
 from typing import Any
 
-import msgspec
 from attrs import define, field
 
-from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patches, rules, strategic
+from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patches, rules, strategic, versions
 from nvdra.sim.apiserver.collection import Change, Collection, Entry, Json
 from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.counters import Counters
@@ -27,7 +25,6 @@ from nvdra.sim.apiserver.status import (
     already_exists,
     bad_request,
     conflict,
-    expired,
     forbidden,
     invalid,
     no_such_resource,
@@ -36,8 +33,10 @@ from nvdra.sim.apiserver.status import (
 from nvdra.sim.apiserver.watching import Hub, Told, Watcher
 
 _NEW_NAME_TRIES = 8
+_PLAINLY = Writing()
+_SIMPLY = Deletion()
+_ALL = Paging()
 Entries = list[Entry]
-EVENTS_V1 = "events.k8s.io/v1"
 
 
 @define(eq=False)
@@ -74,7 +73,7 @@ class ObjectStore:
             raise no_such_resource()
         spoken = "" if version == resource.versions[0] else version
         if group == "events.k8s.io":
-            resource, spoken = self.ref("", "v1", "events").resource, EVENTS_V1
+            resource, spoken = self.ref("", "v1", "events").resource, conversion.EVENTS_V1
         return Ref(resource, namespace if resource.namespaced else "", name, version=spoken)
 
     def collection(self, ref: Ref) -> Collection:
@@ -91,7 +90,7 @@ class ObjectStore:
             raise not_found(ref.resource, ref.name)
         return entry
 
-    def list(self, ref: Ref, selector: Selector = EVERYTHING, paging: Paging = Paging()) -> Page:  # noqa: B008 - frozen
+    def list(self, ref: Ref, selector: Selector = EVERYTHING, paging: Paging = _ALL) -> Page:
         """A page of a collection."""
         version, start = self._as_of(paging)
         found = self._snapshot(ref, selector, version)
@@ -101,7 +100,7 @@ class ObjectStore:
         if remaining <= 0:
             return Page(found, version)
         page = found[: paging.limit]
-        return Page(page, version, _token(version, page[-1].key), remaining)
+        return Page(page, version, versions.token(version, page[-1].key), remaining)
 
     def _snapshot(self, ref: Ref, selector: Selector, version: int) -> Entries:
         collection = self.collection(ref)
@@ -111,19 +110,19 @@ class ObjectStore:
 
     def _as_of(self, paging: Paging) -> tuple[int, tuple[str, str] | None]:
         if paging.token:
-            return _read_token(paging.token)
-        asked = version_number(paging.version)
+            return versions.read_token(paging.token)
+        asked = versions.version_number(paging.version)
         if asked > self.version:
-            raise _too_large(asked, self.version)
+            raise versions.too_large(asked, self.version)
         return (asked if paging.match == "Exact" else self.version), None
 
     def watch(
         self, ref: Ref, selector: Selector = EVERYTHING, version: str = "", *, initial: bool | None = None
     ) -> Watcher:
-        """Begin a watch; close it with `unwatch`. `initial`: begin with what there is (default: when no version is given)."""
-        asked = version_number(version)
+        """Begin a watch; `unwatch` ends it. `initial`: begin with what there is (None: when no version is given)."""
+        asked = versions.version_number(version)
         if asked > self.version:
-            raise _too_large(asked, self.version)
+            raise versions.too_large(asked, self.version)
         watcher = Watcher(ref.resource.key, ref.namespace, selector)
         collection = self.collection(ref)
         if initial if initial is not None else asked == 0:
@@ -141,7 +140,7 @@ class ObjectStore:
 
     # Writing.
 
-    def create(self, ref: Ref, body: Json, how: Writing = Writing()) -> Entry:  # noqa: B008 - frozen
+    def create(self, ref: Ref, body: Json, how: Writing = _PLAINLY) -> Entry:
         """Make an object. AlreadyExists when its name is taken."""
         obj = self._incoming(ref, body)
         self._room(ref, obj)
@@ -175,15 +174,13 @@ class ObjectStore:
             why = f"unable to create new content in namespace {ref.namespace} because it is being terminated"
             raise forbidden(ref.resource, name, why)
 
-    def update(self, ref: Ref, body: Json, how: Writing = Writing()) -> Entry:  # noqa: B008 - frozen
+    def update(self, ref: Ref, body: Json, how: Writing = _PLAINLY) -> Entry:
         """Replace an object, or its status."""
         rules.check_kind(ref, body)
         old = self.get(ref)
         new = self._incoming(ref, body)
         if (new["metadata"].get("name") or ref.name) != ref.name:
-            raise bad_request(
-                f"the name of the object ({new['metadata']['name']}) does not match the name on the URL ({ref.name})"
-            )
+            raise _misnamed(new, ref)
         new["metadata"]["name"] = ref.name
         if not new["metadata"].get("resourceVersion") and not self._unconditional(ref):
             flaw = Flaw("metadata.resourceVersion", "Invalid value: 0x0: must be specified for an update")
@@ -193,7 +190,7 @@ class ObjectStore:
     def _unconditional(self, ref: Ref) -> bool:
         return ref.resource.unconditional and ref.resource.definition is None
 
-    def patch(self, ref: Ref, kind: str, patch: Any, how: Writing = Writing()) -> Entry:  # noqa: B008 - frozen
+    def patch(self, ref: Ref, kind: str, patch: Any, how: Writing = _PLAINLY) -> Entry:
         """Change an object by a `merge`, `json`, `strategic` or `apply` patch."""
         if kind == "apply":
             return apply.applied(self, ref, patch, how)
@@ -205,9 +202,7 @@ class ObjectStore:
         """Write the outcome of a patch."""
         obj = self._incoming(ref, new)
         if obj["metadata"].get("name") != ref.name:
-            raise bad_request(
-                f"the name of the object ({obj['metadata'].get('name')}) does not match the name on the URL ({ref.name})"
-            )
+            raise _misnamed(obj, ref)
         return self._replace(ref, old, obj, how)
 
     def _replace(self, ref: Ref, old: Entry, new: Json, how: Writing) -> Entry:
@@ -226,15 +221,16 @@ class ObjectStore:
             return self._commit("DELETED", entry, old, dry_run=how.dry_run)
         return self._commit("MODIFIED", entry, old, dry_run=how.dry_run)
 
-    def delete(self, ref: Ref, how: Deletion = Deletion()) -> Entry:  # noqa: B008 - frozen
+    def delete(self, ref: Ref, how: Deletion = _SIMPLY) -> Entry:
         """Delete an object, or mark it when finalizers or its grace period keep it a while."""
         old = self.get(ref)
-        if how.uid and how.uid != old.meta["uid"]:
-            why = f"Precondition failed: UID in precondition: {how.uid}, UID in object meta: {old.meta['uid']}"
-            raise conflict(ref.resource, ref.name, why)
-        if how.version and how.version != old.meta["resourceVersion"]:
-            why = f"Precondition failed: ResourceVersion in precondition: {how.version}, ResourceVersion in object meta: {old.meta['resourceVersion']}"
-            raise conflict(ref.resource, ref.name, why)
+        for word, said, is_ in (
+            ("UID", how.uid, old.meta["uid"]),
+            ("ResourceVersion", how.version, old.meta["resourceVersion"]),
+        ):
+            if said and said != is_:
+                why = f"Precondition failed: {word} in precondition: {said}, {word} in object meta: {is_}"
+                raise conflict(ref.resource, ref.name, why)
         marked = lifecycle.marked(ref.resource, old.object, how, self.clock())
         if lifecycle.finished(marked["metadata"]) and not lifecycle.held(marked):
             return self._commit("DELETED", self._entry(ref, marked), old, dry_run=how.dry_run)
@@ -242,7 +238,7 @@ class ObjectStore:
             return old
         return self._commit("MODIFIED", self._entry(ref, marked), old, dry_run=how.dry_run)
 
-    def delete_collection(self, ref: Ref, selector: Selector, how: Deletion = Deletion()) -> Sequence[Entry]:  # noqa: B008
+    def delete_collection(self, ref: Ref, selector: Selector, how: Deletion = _SIMPLY) -> Sequence[Entry]:
         """Delete everything that is selected."""
         found = self.collection(ref).select(ref.namespace, selector)
         for entry in found:
@@ -298,7 +294,7 @@ def _patched(base: Json, kind: str, patch: Any, ref: Ref) -> Json:
             return patches.json_patched(base, patch)
         case "strategic":
             if ref.resource.definition is not None:
-                text = "the body of the request was in an unknown format - accepted media types include: application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+                text = "unknown format of the body: custom resources take no strategic merge patch"
                 raise StatusError(415, "UnsupportedMediaType", text)
             return strategic.patched(base, patch)
     if not isinstance(patch, dict):
@@ -307,29 +303,6 @@ def _patched(base: Json, kind: str, patch: Any, ref: Ref) -> Json:
     return merged
 
 
-def version_number(text: str) -> int:
-    """A resourceVersion as a number; 0 for none. 400 when it is not one."""
-    if text and not text.isdigit():
-        raise bad_request(f'Invalid value: "{text}": a resourceVersion is a number')
-    return int(text or 0)
-
-
-def _too_large(asked: int, current: int) -> StatusError:
-    text = f"Timeout: Too large resource version: {asked}, current: {current}"
-    causes = [{"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}]
-    return StatusError(504, "Timeout", text, {"causes": causes}, after=1)
-
-
-def _token(version: int, key: tuple[str, str]) -> str:
-    return base64.urlsafe_b64encode(msgspec.json.encode((version, *key))).decode()
-
-
-def _read_token(token: str) -> tuple[int, tuple[str, str]]:
-    try:
-        version, namespace, name = msgspec.json.decode(base64.urlsafe_b64decode(token), type=tuple[int, str, str])
-    except (ValueError, msgspec.MsgspecError) as error:
-        raise bad_request("continue key is not valid: it did not come from this server") from error
-    return version, (namespace, name)
-
-
-__all__ = ["Deletion", "ObjectStore", "Page", "Paging", "StatusError", "Writing", "expired"]
+def _misnamed(obj: Json, ref: Ref) -> StatusError:
+    said = obj["metadata"].get("name")
+    return bad_request(f"the name of the object ({said}) does not match the name on the URL ({ref.name})")

@@ -1,17 +1,29 @@
-"""What the built-in kinds add: defaults on the way in and their own rules. One table, a function a kind."""
+"""What the built-in kinds add: defaults on the way in and their own rules. Tables, a function a kind."""
 
 from typing import Any
 
+from nvdra.sim.apiserver.custom import definition_flaws
+from nvdra.sim.apiserver.defaults import DEFAULTS
+from nvdra.sim.apiserver.patches import clone
 from nvdra.sim.apiserver.resources import Resource
 from nvdra.sim.apiserver.status import Flaw
+from nvdra.sim.apiserver.validation import RULES
 
 Json = dict[str, Any]
 
 
-def default(resource: Resource, obj: Json) -> None:
-    """Fill in what the real server would fill in."""
+def default(resource: Resource, obj: Json, old: Json | None = None) -> None:
+    """Fill in what the real server would fill in. What did not change has its defaults already."""
+    fill = DEFAULTS.get(resource.key)
+    if fill is None or (old is not None and obj.get("spec") == old.get("spec")):
+        return
+    obj["spec"] = clone(obj.get("spec") or {})
+    fill(obj)
 
 
 def flaws(resource: Resource, new: Json, old: Json | None) -> list[Flaw]:
     """What the kind's own rules say against it."""
-    return []
+    if resource.key == ("apiextensions.k8s.io", "customresourcedefinitions"):
+        return definition_flaws(new)
+    rule = RULES.get(resource.key)
+    return list(rule(new, old)) if rule is not None else []

@@ -8,6 +8,7 @@ from aiohttp import web
 
 from nvdra.sim.apiserver import tables
 from nvdra.sim.apiserver.exchange import Exchange
+from nvdra.sim.apiserver.faults import refusal
 from nvdra.sim.apiserver.resources import Ref
 from nvdra.sim.apiserver.status import StatusError
 from nvdra.sim.apiserver.watching import Told, Watcher
@@ -25,10 +26,10 @@ async def watch(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     streaming_list = query.get("sendInitialEvents") in _TRUE
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     try:
-        if exchange.faults.struck(exchange.call, ("gone",)):
-            raise StatusError(410, "Expired", "too old resource version: ordered fault")
+        if rule := exchange.faults.struck(exchange.call, ("gone",)):
+            raise refusal(rule, exchange.call)
         version = query.get("resourceVersion", "")
-        watcher = store.watch(ref, selector, version, initial=_initial(query.get("sendInitialEvents"), version))
+        watcher = store.watch(ref, selector, version, initial=_initial(query.get("sendInitialEvents")))
     except StatusError as error:
         store.counters.count(exchange.agent, "watch", exchange.route.resource, error.code)
         if error.code != 410:
@@ -47,7 +48,7 @@ async def watch(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     return response
 
 
-def _initial(said: str | None, version: str) -> bool | None:
+def _initial(said: str | None) -> bool | None:
     if said in _TRUE:
         return True
     return False if said in ("false", "0") else None

@@ -1,11 +1,13 @@
-"""Table answers for kubectl get."""
+"""Table answers for `kubectl get`: rows of cells, with as much of each object as the client asked for."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from aiohttp import web
-from attrs import define
+from attrs import define, field
 
+from nvdra.sim.apiserver import columns
 from nvdra.sim.apiserver.collection import Entry
 from nvdra.sim.apiserver.exchange import Exchange
 from nvdra.sim.apiserver.resources import Ref
@@ -15,7 +17,8 @@ Json = dict[str, Any]
 
 def wanted(request: web.Request) -> bool:
     """The client prefers a Table."""
-    return "as=Table" in request.headers.get("Accept", "")
+    first = request.headers.get("Accept", "").split(",", 1)[0]
+    return "as=Table" in first
 
 
 def table(exchange: Exchange, ref: Ref, entries: Sequence[Entry], meta: Json) -> Json:
@@ -23,27 +26,43 @@ def table(exchange: Exchange, ref: Ref, entries: Sequence[Entry], meta: Json) ->
     return Columns(exchange, ref).of(entries, meta)
 
 
-@define
+@define(eq=False)
 class Columns:
-    """The columns of one resource."""
+    """The columns of one resource, and the rows of its objects. Column definitions are told once a stream."""
 
     exchange: Exchange
     ref: Ref
+    _told: bool = field(init=False, default=False)
+    _columns: list[columns.Column] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        """Choose the columns."""
+        self._columns = columns.of(self.ref.resource)
 
     def of(self, entries: Sequence[Entry], meta: Json) -> Json:
         """Rows for entries."""
-        rows = [
-            {
-                "cells": [entry.meta["name"]],
-                "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.meta},
-            }
-            for entry in entries
-        ]
-        columns = [{"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0}]
+        rows = [self._row(entry) for entry in entries]
+        told = None if self._told else [column.definition() for column in self._columns]
+        self._told = True
         return {
             "kind": "Table",
             "apiVersion": "meta.k8s.io/v1",
             "metadata": meta,
-            "columnDefinitions": columns,
+            "columnDefinitions": told,
             "rows": rows,
         }
+
+    def _row(self, entry: Entry) -> Json:
+        now = time.time()
+        cells = [_cell(column.value, entry.object, now) for column in self._columns]
+        include = self.exchange.query.get("includeObject", "Metadata")
+        if include == "None":
+            return {"cells": cells}
+        if include == "Object":
+            return {"cells": cells, "object": entry.spoken(self.ref.version)}
+        meta = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.meta}
+        return {"cells": cells, "object": meta}
+
+
+def _cell(value: Callable[[Json, float], Any], obj: Json, now: float) -> Any:
+    return value(obj, now)

@@ -93,10 +93,10 @@ class PretendImex:
 
     async def _joined(self, config: Config, names: list[str]) -> Mesh:
         hosts = read_hosts(self._place.hosts)
-        own = [i for i, name in enumerate(names) if hosts.get(name, name) == config.own_address]
+        own = [i for i, name in enumerate(names) if config.own_address in hosts.get(name, [name])]
         if not own:
             raise ImexFault(f"Unable to identify this node: no line of {config.nodes_file} is {config.own_address}")
-        who = Identity(own[0], names, config.port)
+        who = Identity(own[0], names, config.own_address, config.port)
         exports = Exports(self._place.persist, who.nodes)
         mesh = self.mesh = Mesh(who, self._network, (exports, Imports(self._place)), self._say)
         mesh.state, mesh.changed = lambda: self._state, self._wake.set

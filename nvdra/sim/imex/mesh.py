@@ -18,6 +18,7 @@ class Identity(NamedTuple):
 
     own: int
     names: list[str]
+    address: str
     port: int
 
     @property
@@ -63,11 +64,12 @@ class Mesh:
 
     # The outgoing side.
 
-    def resolve(self, hosts: dict[str, str]) -> None:
-        """Take the addresses behind all names anew; an address in the list stands for itself."""
+    def resolve(self, hosts: dict[str, list[str]]) -> None:
+        """Take the addresses behind all names anew: the first of our own family. An address stands for itself."""
         for peer in self.peers.values():
-            literal = peer.name if ":" in peer.name or peer.name.replace(".", "").isdecimal() else ""
-            peer.address = hosts.get(peer.name, literal)
+            literal = ":" in peer.name or peer.name.replace(".", "").isdecimal()
+            found = hosts.get(peer.name, [peer.name] if literal else [])
+            peer.address = next((a for a in found if (":" in a) == (":" in self.who.address)), "")
 
     def reconnect(self) -> None:
         """Close all outgoing links and make them again."""

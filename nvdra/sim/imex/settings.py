@@ -92,9 +92,9 @@ def read_nodes(path: Path) -> list[str]:
     return names
 
 
-def read_hosts(path: Path) -> dict[str, str]:
-    """Names and the first address that each has in a hosts file."""
-    found: dict[str, str] = {}
+def read_hosts(path: Path) -> dict[str, list[str]]:
+    """Names and the addresses that each has in a hosts file."""
+    found: dict[str, list[str]] = {}
     try:
         lines = path.read_text(errors="replace").splitlines()
     except OSError:
@@ -102,7 +102,7 @@ def read_hosts(path: Path) -> dict[str, str]:
     for line in lines:
         address, *names = line.split("#", 1)[0].split() or [""]
         for name in names:
-            found.setdefault(name, address)
+            found.setdefault(name, []).append(address)
     return found
 
 

@@ -1,7 +1,7 @@
 """Kubernetes Events of the rack's agents, folded as `kubectl describe` shows them ("x3 over 2m")."""
 
 import logging
-import secrets
+import time
 
 from attrs import define, field
 
@@ -60,7 +60,7 @@ class Recorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{name(about)}.{secrets.token_hex(8)}", "namespace": where},
+            "metadata": {"name": f"{name(about)}.{time.time_ns():016x}", "namespace": where},
             "involvedObject": {k: v for k, v in involved.items() if v},
             "source": source,
             "reportingComponent": self.component,

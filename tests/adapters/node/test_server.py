@@ -57,6 +57,10 @@ async def call(where: Path | str, service: str, method: str, /, **fields: Any) -
         return await wire.method(channel, service, method)(wire.request(service, method, **fields), timeout=5)
 
 
+def sockets_below(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_socket()]
+
+
 def claim(uid: str, name: str = "c", namespace: str = "ns") -> dict[str, str]:
     return {"uid": uid, "name": name, "namespace": namespace}
 
@@ -176,7 +180,7 @@ async def test_sockets_are_gone_after_stop_and_can_be_served_again(short_folder:
         async with serving(short_folder, Scripted()) as server:
             assert server.paths.dra.is_socket()
             assert server.paths.registration.is_socket()
-        assert [path for path in short_folder.rglob("*") if path.is_socket()] == []
+        assert sockets_below(short_folder) == []
 
 
 async def test_a_call_in_flight_does_not_hold_up_the_stop(short_folder: Path) -> None:
@@ -190,9 +194,7 @@ async def test_a_call_in_flight_does_not_hold_up_the_stop(short_folder: Path) ->
             return {}
 
     async with serving(short_folder, Waiting()) as server:
-        pending = asyncio.create_task(
-            call(server.paths.dra, wire.DRA_V1, "NodePrepareResources", claims=[claim("u")])
-        )
+        pending = asyncio.create_task(call(server.paths.dra, wire.DRA_V1, "NodePrepareResources", claims=[claim("u")]))
         await asyncio.wait_for(entered.wait(), 5)
         await server.stop(grace=0.05)
         with pytest.raises(aio.AioRpcError):
@@ -218,7 +220,9 @@ async def test_health_follows_the_sockets(short_folder: Path) -> None:
 async def test_a_second_instance_is_refused_and_harms_nothing(short_folder: Path) -> None:
     """Two plugins on one node: the second says who is there, and the first goes on serving."""
     async with serving(short_folder, Scripted()) as first:
-        with pytest.raises(ConfigError, match=rf"another instance of {DRIVER} is serving on {first.paths.registration}"):
+        with pytest.raises(
+            ConfigError, match=rf"another instance of {DRIVER} is serving on {first.paths.registration}"
+        ):
             await PluginServer(plugin=Scripted(), paths=first.paths).start()
         info = await call(first.paths.registration, wire.REGISTRATION, "GetInfo")
 
@@ -231,4 +235,4 @@ async def test_failed_start_leaves_nothing(short_folder: Path) -> None:
     with pytest.raises(ConfigError, match="health service cannot listen on 256"):
         await server.start()
 
-    assert [path for path in short_folder.rglob("*") if path.is_socket()] == []
+    assert sockets_below(short_folder) == []

@@ -122,8 +122,6 @@ def _edits(raw: Json) -> Json:
 
 
 def _only(raw: Any, known: frozenset[str], what: str) -> None:
-    if not isinstance(raw, dict):
-        raise ValueError(f"{what} is no object")
-    unknown = sorted(set(raw) - known)
+    unknown = sorted(set(raw) - known) if isinstance(raw, dict) else ["that is no object"]
     if unknown:
         raise ValueError(f"{what} has unknown field(s) {', '.join(unknown)}")

@@ -35,7 +35,7 @@ def ls(path: Path, shown: str, *, hidden: bool, long: bool) -> list[str]:
     if not path.is_dir() or (long and path.is_symlink() and not shown.endswith("/")):
         entries = [Entry(shown, path, path.lstat())]
         return _long(entries) if long else [shown]
-    names = sorted(os.listdir(path), key=os.fsencode)
+    names = sorted((one.name for one in path.iterdir()), key=os.fsencode)
     names = sorted([".", "..", *names], key=os.fsencode) if hidden else [n for n in names if not n.startswith(".")]
     entries = [Entry(name, path / name, (path / name).lstat()) for name in names]
     if not long:
@@ -79,7 +79,7 @@ def _columns(entry: Entry) -> tuple[str, str, str, str, str, str]:
     seen = entry.seen
     name = entry.shown
     if stat.S_ISLNK(seen.st_mode):
-        name = f"{name} -> {os.readlink(entry.path)}"
+        name = f"{name} -> {entry.path.readlink()}"
     return stat.filemode(seen.st_mode), str(seen.st_nlink), _user(seen.st_uid), _group(seen.st_gid), _when(seen), name
 
 

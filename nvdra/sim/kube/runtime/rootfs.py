@@ -85,14 +85,11 @@ def _device(node_root: Path, node: Json) -> tuple[CharDevice, int]:
         raise CannotCreateError(f"CDI device node {node['path']} has type {node['type']!r}; the rack makes only c")
     source = on_host(node_root, node.get("hostPath") or node["path"])
     host = look_at(source)
-    mode = node.get("fileMode")
+    mode = stat.S_IMODE(source.stat().st_mode) if host else _DEVICE_MODE
+    if node.get("fileMode") is not None:
+        mode = int(node["fileMode"]) & 0o7777
     if node.get("major") is not None:
-        found = stat.S_IMODE(source.stat().st_mode) if host else _DEVICE_MODE
-        return CharDevice(int(node["major"]), int(node.get("minor") or 0)), found if mode is None else int(
-            mode
-        ) & 0o7777
+        return CharDevice(int(node["major"]), int(node.get("minor") or 0)), mode
     if host is None:
         raise CannotCreateError(f'CDI device injection failed: failed to stat CDI host device "{source}"')
-    return CharDevice(host.major, host.minor), stat.S_IMODE(source.stat().st_mode) if mode is None else int(
-        mode
-    ) & 0o7777
+    return CharDevice(host.major, host.minor), mode

@@ -1,0 +1,1 @@
+"""Wiring: one process each. Nothing is decided here."""

@@ -1,0 +1,104 @@
+"""Looking at this node again and again: NVML, proc files, the daemons' status files; and publishing what was seen."""
+
+import asyncio
+import json
+import logging
+from pathlib import Path
+
+from attrs import define, field
+
+from nvdra.adapters.slices import SlicePublisher
+from nvdra.api import names
+from nvdra.api.fabric import clique_of
+from nvdra.api.local import DAEMON_STATUSES, FOLDERS, READINGS, DaemonStatus, NodeReading
+from nvdra.api.membership import CLIQUE_ATTRIBUTE
+from nvdra.api.objects import Attribute, Device
+from nvdra.engine.store import Store
+from nvdra.errors import NvdraError
+from nvdra.ports import Files, Nvml, ProcDevices
+
+log = logging.getLogger(__name__)
+
+
+@define(eq=False)
+class Probe:
+    """Looks every `every` seconds, and at once when asked: a driver that comes late needs no restart of ours."""
+
+    nvml: Nvml
+    proc: ProcDevices
+    store: Store
+    slices: SlicePublisher
+    every: float = 5.0
+    _now: asyncio.Event = field(factory=asyncio.Event)
+
+    def at_once(self) -> None:
+        """Look again without waiting."""
+        self._now.set()
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self.look()
+            try:
+                async with asyncio.timeout(self.every):
+                    await self._now.wait()
+            except TimeoutError:
+                pass
+            self._now.clear()
+
+    async def look(self) -> None:
+        """One look, stored and published when it differs from the last."""
+        found = await self.nvml.read()
+        reading = NodeReading(clique_of(found), found.driver_version, self.proc.read())
+        before = self.store.get(READINGS, "node")
+        if before is None or before.clique != reading.clique:
+            log.info("this node: %s", reading.clique.because, extra={"kind": "node"})
+        self.store.put(READINGS, reading)
+        try:
+            await self.slices.publish(devices_of(reading))
+        except NvdraError as error:
+            log.warning("ResourceSlice not published: %s", error)
+
+
+def devices_of(reading: NodeReading) -> tuple[Device, ...]:
+    """channel-0 and daemon-0 (reference-driver.md §6.2), with the node's clique as far as it is known."""
+    return tuple(Device(name=f"{kind}-0", attributes=_attributes(kind, reading)) for kind in ("channel", "daemon"))
+
+
+def _attributes(kind: str, reading: NodeReading) -> dict[str, Attribute]:
+    attributes = {"type": Attribute(string=kind), "id": Attribute(int=0)}
+    if reading.clique.known and kind == "channel":
+        attributes[CLIQUE_ATTRIBUTE] = Attribute(string=reading.clique.id or names.NO_FABRIC)
+    return attributes
+
+
+@define(eq=False)
+class StatusFiles:
+    """What the IMEX daemons of this node write into their domain's folder; they write nothing to the API."""
+
+    files: Files
+    store: Store
+    domains: Path
+    every: float = 0.5
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for folder in self.store.all(FOLDERS):
+                self._read(folder.domain)
+            await asyncio.sleep(self.every)
+
+    def _read(self, domain: str) -> None:
+        try:
+            content = self.files.read(self.domains / domain / "status.json")
+            found = json.loads(content) if content else {}
+        except (NvdraError, ValueError):
+            return  # half a file cannot be: it is renamed into place; an unreadable one says nothing
+        if isinstance(found, dict) and found:
+            status = DaemonStatus(
+                domain=domain,
+                state=str(found.get("state", "")),
+                ready=found.get("ready") is True,
+                reason=str(found.get("reason", "")),
+            )
+            self.store.put(DAEMON_STATUSES, status)

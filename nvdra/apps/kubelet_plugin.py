@@ -1,0 +1,198 @@
+"""`nvdra kubelet-plugin`: channels and daemons of ComputeDomains on one node."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+from nvdra.adapters.cdi import CdiFolder
+from nvdra.adapters.checkpoint import Records
+from nvdra.adapters.files import DiskFiles
+from nvdra.adapters.http.server import Answer, Handler, HttpServer, Request
+from nvdra.adapters.kube.events import EventAnnouncer
+from nvdra.adapters.kubelet.server import PluginServer
+from nvdra.adapters.kubelet.sockets import SocketPaths
+from nvdra.adapters.slices import SlicePublisher
+from nvdra.api import kinds, names
+from nvdra.apps import statecharts
+from nvdra.apps.gate import Gate, GateSettings
+from nvdra.apps.hardware import Probe, StatusFiles
+from nvdra.apps.recovery import Recovery
+from nvdra.apps.rosters import RosterWatches
+from nvdra.domains.channel_claim import facts as channel_facts
+from nvdra.domains.channel_claim import snapshot as channel_snapshot
+from nvdra.domains.channel_claim import things as channel_things
+from nvdra.domains.channel_claim.voice import Memory, PodVoice
+from nvdra.domains.daemon_claim import facts as daemon_facts
+from nvdra.domains.daemon_claim import snapshot as daemon_snapshot
+from nvdra.domains.daemon_claim import things as daemon_things
+from nvdra.engine.domain import Domain
+from nvdra.engine.engine import Engine
+from nvdra.engine.recorder import Meter, NoMeter, Recorder
+from nvdra.ports import Announcer, Cluster, DeviceNodes, Edits, Nvml, ProcDevices
+
+RESYNC = 60.0
+
+
+@frozen
+class PluginSettings:
+    """What the administrator decides, and where things are on this node.
+
+    `plugins`, `registry`, `cdi`: as this process sees them. `plugins_on_host`: the same folder as the host sees it.
+    """
+
+    node_name: str
+    plugins: Path = Path("/var/lib/kubelet/plugins")
+    plugins_on_host: Path = Path("/var/lib/kubelet/plugins")
+    registry: Path = Path("/var/lib/kubelet/plugins_registry")
+    cdi: Path = Path("/var/run/cdi")
+    namespace: str = names.DRIVER_NAMESPACE
+    hold: float = 5.0
+    probe_every: float = 5.0
+    boot_id: str = ""
+    resource_version: str = "v1"
+    pod_uid: str = ""
+    health_address: str = ""
+    http_host: str = ""
+    http_port: int | None = None
+    routes: Mapping[str, Handler] = field(factory=dict)
+    statecharts: Path | None = None
+
+
+@frozen(eq=False)
+class Hardware:
+    """The node's hardware, or what stands for it."""
+
+    nvml: Nvml
+    proc: ProcDevices
+    device_nodes: DeviceNodes
+    driver_edits: Callable[[], Edits]
+
+
+@define(eq=False)
+class KubeletPlugin:
+    """One node's plugin process (or one of many in a large rack)."""
+
+    settings: PluginSettings
+    cluster: Cluster
+    hardware: Hardware
+    meter: Meter = field(factory=NoMeter)
+    observe: Callable[[str, str, str, float], None] = lambda *_: None
+    wall: Callable[[], float] = time.time
+    watch_engine: Callable[[Engine], None] = lambda _: None
+    engine: Engine | None = field(default=None, init=False)
+    server: PluginServer | None = field(default=None, init=False)
+    probe: Probe | None = field(default=None, init=False)
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        settings = self.settings
+        self.engine = engine = Engine(asyncio.get_running_loop().time, Recorder(self.meter))
+        self.watch_engine(engine)
+        announcer = EventAnnouncer(self.cluster, "nvdra-kubelet-plugin", settings.node_name, wall=self.wall)
+        paths = SocketPaths(names.CD_DRIVER, settings.plugins, settings.registry, settings.pod_uid)
+        paths.check()
+        recovery = self._recovery(engine, announcer, paths)
+        gate = self._bind(engine, announcer, paths, recovery)
+        recovery.from_disk()
+        slices = SlicePublisher(self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER)
+        self.probe = Probe(self.hardware.nvml, self.hardware.proc, engine.store, slices, settings.probe_every)
+        status_files = StatusFiles(recovery.files, engine.store, recovery.domains)
+        rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
+        self.server = PluginServer(gate, paths, settings.health_address)
+        http = HttpServer(self._routes())
+        try:
+            await self.server.start()
+            if settings.http_port is not None:
+                await http.start(settings.http_host, settings.http_port)
+            async with asyncio.TaskGroup() as group:
+                for work in (announcer, self.probe, slices, status_files, rosters, recovery, engine):
+                    group.create_task(work.run())
+        finally:
+            await self.server.stop()
+            await http.stop()
+
+    def _recovery(self, engine: Engine, announcer: Announcer, paths: SocketPaths) -> Recovery:
+        settings = self.settings
+        return Recovery(
+            cluster=self.cluster,
+            store=engine.store,
+            records=Records(paths.folder, settings.boot_id),
+            cdi=CdiFolder(settings.cdi),
+            files=DiskFiles(),
+            domains=paths.folder / "domains",
+            node_name=settings.node_name,
+            claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),
+            announcer=announcer,
+        )
+
+    def _bind(self, engine: Engine, announcer: Announcer, paths: SocketPaths, recovery: Recovery) -> Gate:
+        settings, override = self.settings, self.settings.statecharts
+        memory, waker = Memory(), channel_things.Waker()
+        channel_snapshot.declare(engine.store)
+        daemon_snapshot.declare(engine.store)
+        channel_ports = channel_things.Ports(
+            self.cluster,
+            engine.store,
+            recovery.records,
+            recovery.cdi,
+            self.hardware.device_nodes,
+            settings.node_name,
+            self.wall,
+            waker,
+        )
+        daemon_ports = daemon_things.Ports(
+            self.cluster,
+            engine.store,
+            recovery.records,
+            recovery.cdi,
+            recovery.files,
+            self.hardware.driver_edits,
+            recovery.domains,
+            settings.plugins_on_host / names.CD_DRIVER / "domains",
+        )
+        engine.add(
+            Domain(
+                channel_snapshot.KIND,
+                statecharts.interpreter(channel_snapshot.KIND, override),
+                channel_facts.FACTS,
+                channel_things.things(channel_ports),
+                channel_snapshot.View(settings.node_name).observe,
+                PodVoice(announcer, memory),
+                resync=RESYNC,
+            )
+        )
+        engine.add(
+            Domain(
+                daemon_snapshot.KIND,
+                statecharts.interpreter(daemon_snapshot.KIND, override),
+                daemon_facts.FACTS,
+                daemon_things.things(daemon_ports),
+                daemon_snapshot.View(settings.node_name).observe,
+                resync=RESYNC,
+            )
+        )
+        gate_settings = GateSettings(settings.node_name, settings.namespace, settings.hold)
+        return Gate(
+            engine, self.cluster, recovery.claims, gate_settings, memory, waker, self._look, observe=self.observe
+        )
+
+    def _look(self, _: str) -> None:
+        """A claim came: what hardware was seconds ago may be history."""
+        if self.probe is not None:
+            self.probe.at_once()
+
+    def _routes(self) -> Mapping[str, Handler]:
+        async def healthz(_: Request) -> Answer:
+            return Answer(200, b"ok\n")
+
+        async def readyz(_: Request) -> Answer:
+            status = self.server.registered if self.server else None
+            if status is None or not status.registered:
+                said = status.error if status else "the kubelet has not registered us yet"
+                return Answer(503, f"{said}\n".encode())
+            return Answer(200, b"ok\n")
+
+        return {"/healthz": healthz, "/livez": healthz, "/readyz": readyz, **self.settings.routes}

@@ -1,0 +1,132 @@
+"""What a plugin finds when it starts, and what it sweeps while it runs: records, CDI files, folders, labels, claims."""
+
+import asyncio
+import logging
+from pathlib import Path
+
+import attrs
+from attrs import define
+
+from nvdra.adapters.cdi import CdiFolder
+from nvdra.adapters.checkpoint import Records
+from nvdra.api import kinds, names
+from nvdra.api.kinds import Kind
+from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
+from nvdra.api.objects import ResourceClaim
+from nvdra.api.records import ClaimRecord
+from nvdra.engine.store import Store
+from nvdra.errors import Conflict, NotFound, NvdraError
+from nvdra.ports import Announcer, Cluster, Files, Subject
+
+log = logging.getLogger(__name__)
+
+
+@define(eq=False)
+class Recovery:
+    """One node's leftovers. Nothing here decides: it puts what it finds into the store, where lives go on."""
+
+    cluster: Cluster
+    store: Store
+    records: Records
+    cdi: CdiFolder
+    files: Files
+    domains: Path
+    node_name: str
+    claims: Kind[ResourceClaim]
+    announcer: Announcer
+    every: float = 60.0
+
+    def from_disk(self) -> None:
+        """Records, CDI files and folders, before anybody calls."""
+        records, quarantined = self.records.load_all()
+        for bad in quarantined:
+            text = f"claim record set aside as {bad.path.name}: {bad.because}"
+            about = Subject("v1", "Node", self.node_name, uid=self.node_name)
+            self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
+        for record in records:
+            self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
+        for uid in self.cdi.claims():
+            self._cdi_file(uid)
+        used = {record.domain for record in records if record.kind == "daemon"}
+        for folder in self.domains.iterdir() if self.domains.is_dir() else ():
+            if folder.name in used:
+                self.store.put(FOLDERS, DomainFolder(folder.name))
+            else:
+                self.files.remove(folder)
+
+    def _after_reboot(self, record: ClaimRecord) -> ClaimRecord:
+        """No container survived: the worker must wait for its domain again, and no device node of ours is there."""
+        fresh = attrs.evolve(record, released=False, made=(), boot_id="", stale_boot=False)
+        self.records.put(fresh)
+        return attrs.evolve(fresh, boot_id=self.records.boot_id)
+
+    def _cdi_file(self, uid: str) -> None:
+        spec = self.cdi.read(CLAIM_CDI_KIND, uid)
+        if spec is None:
+            self.cdi.remove(CLAIM_CDI_KIND, uid)
+            return
+        self.store.put(DISK_SPECS, DiskSpec(uid, spec))
+
+    async def run(self) -> None:
+        """Sweep until cancelled; the API server may be away for any time."""
+        while True:
+            try:
+                await self.sweep()
+            except NvdraError as error:
+                log.info("sweep put off: %s", error)
+            await asyncio.sleep(self.every)
+
+    async def sweep(self) -> None:
+        """A label without a record, and records whose claim and pods are gone."""
+        await self._stray_label()
+        for record in self.store.all(RECORDS):
+            call = self.store.get(CALLS, record.uid)
+            if not record.leaving and not (call and call.calling) and await self._gone(record):
+                log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
+                done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
+                self.store.put(CALLS, done)
+
+    async def _gone(self, record: ClaimRecord) -> bool:
+        try:
+            claim = await self.cluster.get(self.claims, record.name, record.namespace)
+            if claim.metadata.uid == record.uid:
+                return False
+        except NotFound:
+            pass
+        for pod in record.pods:
+            try:
+                there = await self.cluster.get(kinds.PODS, pod.name, record.namespace)
+            except NotFound:
+                continue
+            if there.metadata.uid == pod.uid:
+                return False
+        return True
+
+    async def _stray_label(self) -> None:
+        """Left by a record that was lost. It is taken off when no claim of its domain is allocated on this node."""
+        node = await self.cluster.get(kinds.NODES, self.node_name)
+        self.store.put(kinds.NODES, node)
+        domain = node.metadata.labels.get(names.DOMAIN_LABEL)
+        if not domain or any(r.domain == domain for r in self.store.all(RECORDS)):
+            return
+        if any(call.domain == domain for call in self.store.all(CALLS)):
+            return
+        claims = await self.cluster.list(self.claims, labels=f"{names.DOMAIN_LABEL}={domain}")
+        if any(self._here(claim) for claim in claims.items):
+            return
+        log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
+        try:
+            patch = [
+                {"op": "test", "path": names.label_pointer(names.DOMAIN_LABEL), "value": domain},
+                {"op": "remove", "path": names.label_pointer(names.DOMAIN_LABEL)},
+                {"op": "add", "path": names.label_pointer(names.CLIQUE_LABEL), "value": ""},
+                {"op": "remove", "path": names.label_pointer(names.CLIQUE_LABEL)},
+            ]
+            self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node_name, patch, how="json"))
+        except Conflict:
+            return  # somebody else's by now
+
+    def _here(self, claim: ResourceClaim) -> bool:
+        allocation = claim.status.allocation
+        results = allocation.devices.results if allocation else ()
+        return any(r.driver == names.CD_DRIVER and r.pool == self.node_name for r in results)

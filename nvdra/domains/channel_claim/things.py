@@ -1,0 +1,314 @@
+"""What a channel claim keeps present and absent on its node, and whom it wakes."""
+
+import asyncio
+from collections.abc import Mapping
+
+import attrs
+from attrs import define, field, frozen
+
+from nvdra.api import kinds, names
+from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, DiskSpec
+from nvdra.api.objects import ComputeDomain
+from nvdra.api.records import ClaimRecord, PodRef
+from nvdra.api.timestamps import rfc3339
+from nvdra.domains.channel_claim.facts import readiness, vacancy
+from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
+from nvdra.engine.domain import Thing
+from nvdra.engine.store import Store
+from nvdra.errors import Again, ApiError, Conflict, NotFound, Refused
+from nvdra.ports import Cdi, Cluster, DeviceNode, DeviceNodes, Records, WallClock
+
+FIRST_WAKE_UP = 5.0
+LAST_WAKE_UP = 60.0
+FORBIDDEN = 403
+
+
+@frozen(eq=False)
+class Ports:
+    """What the handlers work with."""
+
+    cluster: Cluster
+    store: Store
+    records: Records
+    cdi: Cdi
+    device_nodes: DeviceNodes
+    node_name: str
+    wall: WallClock
+    waker: "Waker"
+
+
+@define(eq=False)
+class Waker:
+    """Whether we may touch pods at all, and when each claim's pods were last touched."""
+
+    allowed: bool = True
+    touched: dict[str, tuple[float, int]] = field(factory=dict)
+
+
+def things(ports: Ports) -> Mapping[str, Thing[ChannelClaimSnapshot]]:
+    """Every thing of channel-claim.yaml."""
+    return {
+        "record": Record(ports),
+        "farewell": Farewell(ports),
+        "node-label": NodeLabel(ports),
+        "release": Release(ports),
+        "cdi-spec": CdiFile(ports),
+        "wake-up": WakeUp(ports),
+    }
+
+
+class _OneWay:
+    """Things that are only ever ordered present: what they stand for ends with the record."""
+
+    async def absent(self, seen: ChannelClaimSnapshot) -> None:
+        raise AssertionError("never ordered")  # pragma: no cover - the statechart has no such order
+
+
+@frozen(eq=False)
+class Record:
+    """The write-ahead record: first to come, last to go."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        call = seen.call
+        if call is None or (seen.record is not None and not seen.record.leaving and seen.record.pods == call.pods):
+            return
+        if seen.record is not None:  # the kubelet asks again, perhaps for another pod, or after it had let go
+            self._put(attrs.evolve(seen.record, leaving=False, pods=call.pods))
+            return
+        # no await between the look and the write: two claims cannot both find the node free
+        free = vacancy(attrs.evolve(seen, peers=self._peers(seen.uid)), call.domain)
+        if not free.holds:
+            raise Again(free.because, after=0.5)
+        record = ClaimRecord(
+            uid=call.uid,
+            namespace=call.namespace,
+            name=call.name,
+            kind="channel",
+            domain=call.domain,
+            domain_name=call.domain_name,
+            clique=seen.reading.clique.id,
+            mode=call.mode,
+            devices=call.devices,
+            pods=call.pods,
+        )
+        missing = self.ports.device_nodes.missing(channel_nodes(record, seen.reading))
+        self._put(attrs.evolve(record, made=tuple(node.minor for node in missing)))
+
+    async def absent(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.record is not None:
+            self.ports.records.remove(seen.uid)
+            self.ports.store.drop(RECORDS, seen.record)
+        if seen.call is not None and not seen.call.wanted and not seen.call.calling:
+            self.ports.store.drop(CALLS, seen.call)
+        self.ports.waker.touched.pop(seen.uid, None)
+
+    def _put(self, record: ClaimRecord) -> None:
+        self.ports.records.put(record)
+        self.ports.store.put(RECORDS, record)
+
+    def _peers(self, uid: str) -> tuple[ClaimRecord, ...]:
+        return tuple(peer for peer in self.ports.store.all(RECORDS) if peer.uid != uid)
+
+
+@frozen(eq=False)
+class Farewell(_OneWay):
+    """The note in the record that the kubelet has let the claim go."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.record is not None and not seen.record.leaving:
+            record = attrs.evolve(seen.record, leaving=True)
+            self.ports.records.put(record)
+            self.ports.store.put(RECORDS, record)
+
+
+@frozen(eq=False)
+class NodeLabel:
+    """The domain's label on this node: put while the domain lives, taken only while it is this domain's."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        record = seen.record
+        if record is None or seen.entry is not None:
+            return
+        domain, node = await asyncio.gather(self._domain(record), self.ports.cluster.get(kinds.NODES, seen.node_name))
+        self.ports.store.put(kinds.NODES, node)
+        label = node.metadata.labels.get(names.DOMAIN_LABEL)
+        if label == record.domain and node.metadata.labels.get(names.CLIQUE_LABEL, "") == record.clique:
+            return
+        if domain.metadata.deleting and not record.released:
+            raise Refused(
+                f"ComputeDomain {domain.metadata.path} is being deleted: no new worker may join it",
+                reason="ComputeDomainDeleting",
+            )
+        if domain.metadata.deleting:
+            return
+        if label not in (None, record.domain):
+            raise Refused(
+                f"node {seen.node_name} belongs to the ComputeDomain with uid {label}: one ComputeDomain a node; it is"
+                " free again when that domain's last workload on it has ended",
+                reason="NodeTaken",
+            )
+        await self._patch(seen.node_name, record, label)
+
+    async def absent(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.record is None:
+            return
+        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
+        patch = [
+            {"op": "test", "path": domain, "value": seen.record.domain},
+            {"op": "remove", "path": domain},
+            {"op": "add", "path": clique, "value": ""},  # so that removing it is right on nodes without fabric too
+            {"op": "remove", "path": clique},
+        ]
+        try:
+            after = await self.ports.cluster.patch(kinds.NODES, seen.node_name, patch, how="json")
+        except NotFound:
+            after = None
+        except Conflict:  # another domain's by now, or nobody's
+            after = await self.ports.cluster.get(kinds.NODES, seen.node_name)
+        if after is not None:
+            self.ports.store.put(kinds.NODES, after)
+        self._forget(seen)
+
+    def _forget(self, seen: ChannelClaimSnapshot) -> None:
+        """The roster lists us until the controller has seen it: that must not look like being joined."""
+        if seen.roster is not None and seen.entry is not None:
+            left = tuple(entry for entry in seen.roster.daemons if entry.nodeName != seen.node_name)
+            self.ports.store.put(kinds.ROSTERS, attrs.evolve(seen.roster, daemons=left))
+
+    async def _domain(self, record: ClaimRecord) -> ComputeDomain:
+        """Read live: a domain may have been made a millisecond ago, or be gone."""
+        if record.domain_name:
+            try:
+                found = await self.ports.cluster.get(kinds.COMPUTE_DOMAINS, record.domain_name, record.namespace)
+            except NotFound:
+                found = None
+            if found is not None and found.metadata.uid == record.domain:
+                return found
+        listed = await self.ports.cluster.list(kinds.COMPUTE_DOMAINS, record.namespace)
+        for domain in listed.items:
+            if domain.metadata.uid == record.domain:
+                return domain
+        raise Refused(
+            f"no ComputeDomain with uid {record.domain} in namespace {record.namespace}: it is gone, or belongs to"
+            " another namespace; a workload uses a ComputeDomain of its own namespace",
+            reason="ComputeDomainNotFound",
+        )
+
+    async def _patch(self, node: str, record: ClaimRecord, label: str | None) -> None:
+        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
+        patch: list[dict[str, object]] = [
+            {"op": "test", "path": domain, "value": label},  # null: nobody's (dra-protocol.md; tried on real ones)
+            {"op": "add", "path": domain, "value": record.domain},
+        ]
+        if record.clique:
+            patch.append({"op": "add", "path": clique, "value": record.clique})
+        try:
+            self.ports.store.put(kinds.NODES, await self.ports.cluster.patch(kinds.NODES, node, patch, how="json"))
+        except Conflict as error:
+            raise Again(f"the label of node {node} changed meanwhile: {error}", after=0.2) from error
+
+
+@frozen(eq=False)
+class Release(_OneWay):
+    """Letting the worker go. Cannot be taken back, so the roster is read live."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.record is None or seen.record.released or seen.roster is None:
+            return
+        meta = seen.roster.metadata
+        live = await self.ports.cluster.get(kinds.ROSTERS, meta.name, meta.namespace)
+        if live.metadata.uid != meta.uid or not readiness(attrs.evolve(seen, roster=live)).holds:
+            self.ports.store.put(kinds.ROSTERS, live)
+            raise Again("the roster says otherwise by now", after=0.2)
+        record = attrs.evolve(seen.record, released=True)
+        self.ports.records.put(record)
+        self.ports.store.put(RECORDS, record)
+
+
+@frozen(eq=False)
+class CdiFile:
+    """The claim's CDI file, and on the host the device nodes that it names."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.record is None or not seen.record.clique:
+            return
+        wanted = wanted_spec(seen.record, seen.reading)
+        if wanted is None:
+            self._no_majors(seen)
+            return
+        nodes = channel_nodes(seen.record, seen.reading)
+        missing = self.ports.device_nodes.missing(nodes)
+        if seen.disk is not None and seen.disk.spec == wanted and not missing and not seen.disk.nodes_missing:
+            return
+        self.ports.device_nodes.make(missing)
+        if seen.disk is None or seen.disk.spec != wanted:
+            self.ports.cdi.write(wanted, seen.uid)
+        self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, wanted))
+
+    async def absent(self, seen: ChannelClaimSnapshot) -> None:
+        self.ports.cdi.remove(CLAIM_CDI_KIND, seen.uid)
+        made = seen.record.made if seen.record else ()
+        if made:
+            major = seen.reading.numbers.channel_major or 0
+            self.ports.device_nodes.remove([DeviceNode(f"{CHANNEL_FOLDER}/channel{n}", major, n) for n in made])
+        if seen.disk is not None:
+            self.ports.store.drop(DISK_SPECS, seen.disk)
+
+    def _no_majors(self, seen: ChannelClaimSnapshot) -> None:
+        if seen.disk is None:
+            said = seen.reading.numbers.error or "nvidia-caps-imex-channels is not in /proc/devices"
+            raise Refused(
+                f"{seen.node_name} has no IMEX channels: {said}. Is the NVIDIA driver loaded, with"
+                " NVreg_CreateImexChannel0 or NVreg_ImexChannelCount?",
+                reason="NoImexChannels",
+            )
+
+
+@frozen(eq=False)
+class WakeUp(_OneWay):
+    """A touch of the waiting pods: the kubelet tries at once instead of after 60 to 90 s (dra-protocol.md §2.7)."""
+
+    ports: Ports
+
+    async def present(self, seen: ChannelClaimSnapshot) -> None:
+        waker, record = self.ports.waker, seen.record
+        if record is None or not waker.allowed:
+            return
+        last, count = waker.touched.get(seen.uid, (float("-inf"), 0))
+        due = last + min(FIRST_WAKE_UP * 2 ** max(0, count - 1), LAST_WAKE_UP)
+        if count and seen.now < due:
+            raise Again("the kubelet has been woken", after=due - seen.now)
+        waker.touched[seen.uid] = (seen.now, count + 1)
+        pending = [await self._touch(record, pod) for pod in record.pods]
+        if any(pending):
+            raise Again("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
+        if seen.call is not None:  # its containers run already, or the pod is gone: nobody to wake
+            self.ports.store.put(CALLS, attrs.evolve(seen.call, fetched=True))
+
+    async def _touch(self, record: ClaimRecord, pod: PodRef) -> bool:
+        """Whether the pod still waits."""
+        note = {names.NOTE_ANNOTATION: f"released {rfc3339(self.ports.wall())}"}
+        patch = {"metadata": {"uid": pod.uid, "annotations": note}}
+        try:
+            after = await self.ports.cluster.patch(kinds.PODS, pod.name, patch, record.namespace)
+        except (NotFound, Conflict):
+            return False
+        except ApiError as error:
+            if error.code != FORBIDDEN:
+                raise
+            self.ports.waker.allowed = False
+            raise Refused(
+                f"may not touch pods, so workers are held by their call instead of being woken: {error}",
+                reason="MayNotTouchPods",
+            ) from error
+        return after.status.phase in ("", "Pending")

@@ -1,0 +1,1 @@
+"""The life of an IMEX daemon's claim, on its node. Statechart: daemon-claim.yaml."""

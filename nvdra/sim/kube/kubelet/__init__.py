@@ -1,0 +1,1 @@
+"""A kubelet, faithful in what a DRA plugin can see of it."""

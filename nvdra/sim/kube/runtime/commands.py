@@ -1,0 +1,59 @@
+"""Which command line is played how."""
+
+import asyncio
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from nvdra.sim.kube.runtime.mpirun import Mpirun, World
+from nvdra.sim.kube.runtime.running import Interpreted, Launcher, Running, Say, Signals
+from nvdra.sim.kube.runtime.shell import KNOWN, Shell
+from nvdra.sim.kube.runtime.words import NotUnderstoodError
+
+_SHELLS: Final = frozenset({"sh", "bash", "dash", "ash"})
+
+
+@frozen
+class Commands:
+    """Starts command lines in a rootfs."""
+
+    launcher: Launcher
+    world: World
+
+    async def start(self, argv: Sequence[str], env: Mapping[str, str], rootfs: Path, say: Say) -> Running:
+        """Start it, really or in play."""
+        program = Path(argv[0]).name if argv else ""
+        if program == "nvdra":
+            return await self.launcher.launch(argv, env, rootfs, say)
+        if program == "mpirun":
+            return Interpreted(Mpirun(argv, env, rootfs, say, self.world).play)
+        if program == "sshd":
+            say("nvdra sim runs no images: sshd stands by, and nothing listens")
+            return Interpreted(_stands_by)
+        try:
+            return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
+        except NotUnderstoodError as what:
+            said = " ".join(argv) or "of the image"
+            say(f"nvdra sim runs no images: command {said!r} was not run ({what} is not played here); it stands by")
+            return Interpreted(_stands_by)
+
+
+def _script(program: str, argv: Sequence[str]) -> str:
+    if program in _SHELLS and len(argv) >= 3 and argv[1].startswith("-") and argv[1].endswith("c"):
+        return argv[2]
+    if program in KNOWN:
+        return " ".join([program, *("'" + word.replace("'", "'\\''") + "'" for word in argv[1:])])
+    raise NotUnderstoodError(program or "the image's own entrypoint")
+
+
+async def _stands_by(signals: Signals) -> int:
+    """Until a signal ends it."""
+    while True:
+        await signals.arrival()
+        number = signals.take()
+        if number in {signal.SIGTERM, signal.SIGINT}:
+            await asyncio.sleep(0)
+            return 128 + number
