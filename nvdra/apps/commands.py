@@ -1,4 +1,4 @@
-"""The driver's own commands: flags and environment (names as the Go driver's) to settings, settings to a running app."""
+"""The driver's commands: flags and environment (names as the Go driver's) to settings, settings to a running app."""
 
 import asyncio
 import signal
@@ -103,6 +103,7 @@ async def _controller(options: dict[str, Any]) -> None:
     metrics = Metrics()
     host, port = endpoint(options["http_endpoint"])
     client = await _client(options, "controller", metrics.requested)
+    lease_client = await _client(options, "controller", metrics.requested)
     try:
         daemons = DaemonSettings(
             namespace=options["namespace"],
@@ -129,7 +130,13 @@ async def _controller(options: dict[str, Any]) -> None:
             metrics=metrics.routes(options["metrics_path"]),
             statecharts=_folder(options["statecharts"]),
         )
-        await Controller(client, settings, metrics, watch_engine=lambda engine: metrics.watch_queue(engine.queue)).run()
+        await Controller(
+            client,
+            settings,
+            metrics,
+            lease_cluster=lease_client,
+            watch_engine=lambda engine: metrics.watch_queue(engine.queue),
+        ).run()
     finally:
         await client.close()
 
@@ -207,7 +214,7 @@ def plugin_settings(options: dict[str, Any], version: str, routes: Any) -> Any:
         boot_id=read_boot_id(),
         resource_version=version,
         pod_uid=options["pod_uid"],
-        health_address=f"0.0.0.0:{options['healthcheck_port']}" if options["healthcheck_port"] >= 0 else "",  # noqa: S104 - kubelet's probe comes from outside the pod
+        health_address=f"0.0.0.0:{options['healthcheck_port']}" if options["healthcheck_port"] >= 0 else "",
         http_host=host,
         http_port=port,
         routes=routes,

@@ -53,6 +53,7 @@ class Controller:
     """One controller process (or one of many in a test)."""
 
     cluster: Cluster
+    lease_cluster: Cluster | None = field(default=None, kw_only=True)
     settings: ControllerSettings = field(factory=ControllerSettings)
     meter: Meter = field(factory=NoMeter)
     wall: Callable[[], float] = time.time
@@ -77,7 +78,7 @@ class Controller:
     async def _elected(self) -> None:
         settings = self.settings
         self.election = Election(
-            self.cluster,
+            self.lease_cluster or self.cluster,  # its own: a renewal must not queue behind a burst
             settings.lease_name,
             settings.daemons.namespace,
             identity_of(settings.pod_name),

@@ -1,1 +1,1 @@
-"""What is known of nvidia-imex from outside: its files, its programs and what its words mean."""
+"""nvidia-imex from outside: where its programs are, and the one that is asked."""

@@ -1,6 +1,6 @@
 """Server-side apply: who owns which fields, conflicts, and what goes because its owner no longer sends it.
 
-Limits: owners are written down from the first apply of an object on (before it, one owner `before-first-apply`
+Limits: owners are written down from the first apply of an object on (before it, one unknown owner
 stands for all); which lists are maps follows listtypes.py or the CRD's schema; map items are matched by keys as sent.
 """
 
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from nvdra.sim.apiserver.store import ObjectStore
 
 Json = dict[str, Any]
-_BEFORE = "before-first-apply"
+_BEFORE = "unknown-before-first-apply"
+_CLIENT_SIDE = "kubectl.kubernetes.io/last-applied-configuration"
 _APPLY = "Apply"
 
 
@@ -77,6 +78,8 @@ def _owners(base: Json, keys: fields.ListKeys) -> list[Json]:
     owners = base["metadata"].get("managedFields")
     if owners:
         return list(owners)
+    if _CLIENT_SIDE in (base["metadata"].get("annotations") or {}):
+        return []  # kubectl moves from client-side to server-side apply: it owned everything
     everything = fields.encoded(path for path in fields.of(base, keys) if path[0] != "f:status")
     return [
         {

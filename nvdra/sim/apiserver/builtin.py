@@ -100,6 +100,14 @@ def checked(resource: Resource, obj: Json) -> tuple[Json, list[str], list[str]]:
     return kept, unknown, wrong
 
 
+def checked_meta(obj: Json) -> tuple[list[str], list[str]]:
+    """Unknown fields and wrong types in the metadata of a custom resource."""
+    unknown: list[str] = []
+    wrong: list[str] = []
+    _walk({"$ref": "v1_object_meta"}, obj["metadata"], "metadata", (unknown, wrong))
+    return unknown, wrong
+
+
 def _walk(schema: Mapping[str, Any], value: Any, path: str, found: tuple[list[str], list[str]]) -> Any:
     if "$ref" in schema:
         schema = model(schema["$ref"])

@@ -1,5 +1,6 @@
 """The garbage collector: dependants follow their owners, content follows its namespace or its CRD."""
 
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from nvdra.sim.apiserver.store import ObjectStore
 
 Json = dict[str, Any]
+_log = logging.getLogger(__name__)
 _NAMESPACES = ("", "namespaces")
 _DEFINITIONS = ("apiextensions.k8s.io", "customresourcedefinitions")
 
@@ -43,9 +45,15 @@ class Collector:
         self._running = True
         try:
             while self._pending:
-                self._settle(self._pending.popleft())
+                self._settle_safely(self._pending.popleft())
         finally:
             self._running = False
+
+    def _settle_safely(self, change: Change) -> None:
+        try:
+            self._settle(change)
+        except StatusError as error:  # what follows must not fail the request that it follows from
+            _log.warning("garbage collection after %s %s: %s", change.type, change.entry.key, error)
 
     def _index(self, change: Change) -> None:
         uid = change.entry.meta["uid"]

@@ -47,15 +47,11 @@ class Definitions:
         """The object with unknown fields pruned, or refused, and defaults filled in."""
         compiled = self._compiled.get(resource.key) if resource.definition is not None else None
         if compiled is not None:
-            kept, unknown = shaping.pruned(compiled.schema, obj)
-            _tell(resource, obj, unknown, how)
-            result: Json = shaping.defaulted(compiled.schema, kept)
-            return result
+            return _shaped(compiled.schema, resource, obj, how)
         if how.validation == "Ignore":
             return obj
         kept, unknown, wrong = builtin.checked(resource, obj)
-        if wrong:
-            raise _undecodable(resource, obj, wrong[0])
+        _refuse(resource, obj, wrong)
         _tell(resource, obj, unknown, how)
         return kept
 
@@ -71,6 +67,21 @@ class Definitions:
         }
         found = list(schema.flaws(inner, content))
         return found or list(compiled.rules.flaws(new, old))
+
+
+def _shaped(schema: Mapping[str, Any], resource: Resource, obj: Json, how: Writing) -> Json:
+    kept, unknown = shaping.pruned(schema, obj)
+    if how.validation != "Ignore":
+        more, wrong = builtin.checked_meta(obj)
+        _refuse(resource, obj, wrong)
+        _tell(resource, obj, [*more, *unknown], how)
+    result: Json = shaping.defaulted(schema, kept)
+    return result
+
+
+def _refuse(resource: Resource, obj: Json, wrong: list[str]) -> None:
+    if wrong:
+        raise _undecodable(resource, obj, wrong[0])
 
 
 def _tell(resource: Resource, obj: Json, unknown: list[str], how: Writing) -> None:

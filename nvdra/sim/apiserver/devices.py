@@ -186,7 +186,7 @@ def _device(device: Json, path: str) -> Iterator[Flaw]:
     if len(attributes) + len(capacity) > _MAX_ATTRIBUTES:
         yield Flaw(
             path,
-            f"Invalid value: {len(attributes) + len(capacity)}: attributes and capacities are more than {_MAX_ATTRIBUTES}",
+            f"Invalid value: more than {_MAX_ATTRIBUTES} attributes and capacities",
         )
     for name in (*attributes, *capacity):
         domain, slash, identifier = name.rpartition("/")

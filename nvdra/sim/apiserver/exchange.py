@@ -57,6 +57,10 @@ class Exchange:
         verb = "apply" if self.verb == "patch" and self.patch_kind == "apply" else self.verb
         return Call(verb, self.route.resource, self.route.name, self.agent)
 
+    def count(self, code: int) -> None:
+        """It was answered so; 0 for not at all."""
+        self.store.counters.count(self.agent, self.call.verb, self.route.resource, code)
+
     @property
     def patch_kind(self) -> str:
         """merge, json, strategic or apply."""

@@ -54,7 +54,7 @@ def decoded(raw: bytes) -> Json:
         envelope = _message(raw[len(_MAGIC) :], "Unknown")
         about = envelope.get("type", {})
         if about.get("kind") not in _KINDS:
-            told = f"the embedded API server reads no protobuf of {about.get('kind')}; send JSON (kubectl create -f, apply)"
+            told = f"the embedded API server reads no protobuf of {about.get('kind')}; send JSON (create -f)"
             raise StatusError(415, "UnsupportedMediaType", told)
         return {**about, **_message(base64.b64decode(envelope.get("raw", "")), about["kind"])}
     except (IndexError, UnicodeDecodeError) as error:
@@ -62,7 +62,8 @@ def decoded(raw: bytes) -> Json:
 
 
 def _message(raw: bytes, name: str) -> Json:
-    known, result = _MESSAGES[name], {}
+    known = _MESSAGES[name]
+    result: Json = {}
     for number, value in _fields(raw):
         if number not in known:
             continue

@@ -1,6 +1,7 @@
 """HTTP in front of the store: starting, stopping, and the way of a request through faults and counters."""
 
 import asyncio
+import logging
 from types import TracebackType
 from typing import Self
 
@@ -14,6 +15,7 @@ from nvdra.sim.apiserver.status import StatusError, not_implemented
 from nvdra.sim.apiserver.store import ObjectStore
 
 _REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "error")
+_log = logging.getLogger(__name__)
 _MAX_BODY = 8 * 1024 * 1024
 
 
@@ -26,7 +28,7 @@ class ApiServer:
         self.bookmark_seconds = bookmark_seconds
         self._logs: LogProvider | None = None
         self._runner: web.AppRunner | None = None
-        self._site: web.TCPSite | None = None
+        self._url = ""
 
     @property
     def counters(self) -> Counters:
@@ -36,8 +38,8 @@ class ApiServer:
     @property
     def url(self) -> str:
         """Where it listens."""
-        assert self._site is not None, "the API server was not started"
-        return self._site.name
+        assert self._url, "the API server was not started"
+        return self._url
 
     def set_log_provider(self, logs: LogProvider) -> None:
         """Who knows the pods' logs: `logs(namespace, pod, container, previous, follow)` yields chunks."""
@@ -47,13 +49,10 @@ class ApiServer:
         """Begin to listen; port 0 takes a free one."""
         app = web.Application(client_max_size=_MAX_BODY)
         app.router.add_route("*", "/{path:.*}", self._handle)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
-        self._site = web.TCPSite(self._runner, host, port)
-        await self._site.start()
-        if port == 0:
-            port = self._runner.addresses[0][1]
-            self._site._port = port  # noqa: SLF001 - aiohttp does not tell the port that the kernel chose
+        await web.TCPSite(self._runner, host, port).start()
+        self._url = f"http://{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         """End all watches and stop listening."""
@@ -84,21 +83,24 @@ class ApiServer:
         return await self._served(exchange)
 
     async def _served(self, exchange: Exchange) -> web.StreamResponse:
-        agent = exchange.agent
         try:
             await self._suffer(exchange)
             response = await rest.answer(exchange)
             self._lose(exchange, "lose-after")
-        except StatusError as error:
-            response = rest.refused(error)
         except ConnectionResetError:
             if exchange.request.transport is not None:
                 exchange.request.transport.abort()
-            response = web.Response(status=500)
-            self.counters.count(agent, exchange.call.verb, exchange.route.resource, 0)
-            return response
-        if exchange.verb != "watch":
-            self.counters.count(agent, exchange.call.verb, exchange.route.resource, response.status)
+            exchange.count(0)
+            return web.Response(status=500)
+        except StatusError as error:
+            response = rest.refused(error)
+        except Exception:  # noqa: BLE001 - the edge: a client gets an answer whatever happens
+            _log.exception("%s %s", exchange.request.method, exchange.request.path_qs)
+            response = rest.refused(
+                StatusError(500, "InternalError", "Internal error occurred; the server's log says more")
+            )
+        if exchange.verb != "watch" or response.status >= 400:
+            exchange.count(response.status)  # a watch counts itself when it begins
         return response
 
     def _lose(self, exchange: Exchange, sort: Sort) -> None:

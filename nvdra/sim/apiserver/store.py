@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patches, rules, strategic, versions
+from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patching, rules, versions
 from nvdra.sim.apiserver.collection import Change, Collection, Entry, Json
 from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.counters import Counters
@@ -195,7 +195,7 @@ class ObjectStore:
         if kind == "apply":
             return apply.applied(self, ref, patch, how)
         old = self.get(ref)
-        new = _patched(old.spoken(ref.version), kind, patch, ref)
+        new = patching.patched(old.spoken(ref.version), kind, patch, ref)
         return self.replace_patched(ref, old, new, how)
 
     def replace_patched(self, ref: Ref, old: Entry, new: Json, how: Writing) -> Entry:
@@ -284,23 +284,6 @@ class ObjectStore:
         self.hub.publish(change)
         self.collector.note(change)
         return entry
-
-
-def _patched(base: Json, kind: str, patch: Any, ref: Ref) -> Json:
-    match kind:
-        case "json":
-            if not isinstance(patch, list):
-                raise bad_request("error decoding patch: a JSON patch is a list of operations")
-            return patches.json_patched(base, patch)
-        case "strategic":
-            if ref.resource.definition is not None:
-                text = "unknown format of the body: custom resources take no strategic merge patch"
-                raise StatusError(415, "UnsupportedMediaType", text)
-            return strategic.patched(base, patch)
-    if not isinstance(patch, dict):
-        raise bad_request("error decoding patch: a merge patch is an object")
-    merged: Json = patches.merged(base, patch)
-    return merged
 
 
 def _misnamed(obj: Json, ref: Ref) -> StatusError:

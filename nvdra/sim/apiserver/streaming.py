@@ -29,20 +29,22 @@ async def watch(exchange: Exchange, ref: Ref) -> web.StreamResponse:
         if rule := exchange.faults.struck(exchange.call, ("gone",)):
             raise refusal(rule, exchange.call)
         version = query.get("resourceVersion", "")
+        if rule := exchange.faults.struck(exchange.call, ("stale",)):
+            version = str(max(1, (int(version or 0) or store.version) - rule.versions))
         watcher = store.watch(ref, selector, version, initial=_initial(query.get("sendInitialEvents")))
     except StatusError as error:
-        store.counters.count(exchange.agent, "watch", exchange.route.resource, error.code)
         if error.code != 410:
             raise
+        exchange.count(410)
         await response.prepare(exchange.request)
         await response.write(msgspec.json.encode({"type": "ERROR", "object": error.body()}) + b"\n")
         return response
-    store.counters.count(exchange.agent, "watch", exchange.route.resource, 200)
+    exchange.count(200)
     try:
         await response.prepare(exchange.request)
         await _Stream(exchange, ref, watcher, response).run(streaming_list=streaming_list)
-    except (ConnectionResetError, asyncio.CancelledError):
-        pass
+    except ConnectionResetError:
+        pass  # the client has gone
     finally:
         store.unwatch(watcher)
     return response

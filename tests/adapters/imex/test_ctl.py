@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvdra.adapters.imex.ctl import NO_ANSWER, READY, UNKNOWN, DomainView, ImexCtl, domain_view, state_of
+from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.processes import AsyncProcesses
+from nvdra.domains.imex_daemon.views import NO_ANSWER, READY, UNKNOWN, DomainView, domain_view, state_of
 
 WORDS = st.sampled_from(["CONNECTED", "NEVER_CONNECTED", "READY", "status", "nodes", "connections", "0", "1", "C", ""])
 JSON = st.recursive(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from nvdra.adapters.imex.config import ImexSettings, imex_config, nodes_file
-from nvdra.adapters.imex.ctl import DomainView, ImexCtl
-from nvdra.adapters.imex.hosts import rewritten
+from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.processes import AsyncProcesses
+from nvdra.domains.imex_daemon.config import ImexSettings, imex_config, nodes_file
+from nvdra.domains.imex_daemon.hosts import rewritten
+from nvdra.domains.imex_daemon.views import DomainView
 from nvdra.ports import Process, Processes
 from nvdra.sim.imex.books import lost_imports
 from nvdra.sim.imex.network import MemoryNetwork

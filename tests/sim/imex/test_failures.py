@@ -4,7 +4,7 @@ import signal
 
 import pytest
 
-from nvdra.adapters.imex.symptoms import symptom_of, unreachable
+from nvdra.domains.imex_daemon.symptoms import symptom_of, unreachable
 from nvdra.errors import Refused
 from nvdra.sim.imex.processes import import_memory
 from nvdra.sim.imex.settings import ImexFault, control_of

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from nvdra.adapters.imex.symptoms import unreachable, waiting_for
+from nvdra.domains.imex_daemon.symptoms import unreachable, waiting_for
 from nvdra.sim.imex.processes import import_memory
 
 

@@ -5,7 +5,7 @@ import json
 import signal
 from pathlib import Path
 
-from nvdra.adapters.imex.symptoms import symptom_of
+from nvdra.domains.imex_daemon.symptoms import symptom_of
 
 
 async def test_three_programs_are_one_domain_and_lose_memory(three, until):

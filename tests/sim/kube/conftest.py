@@ -14,7 +14,7 @@ from attrs import define, field
 from grpc import aio
 
 from nvdra.adapters.kubelet import wire
-from nvdra.errors import NotFound
+from nvdra.errors import AlreadyExists, NotFound
 from nvdra.sim.apiserver.inprocess import InProcess
 from nvdra.sim.apiserver.store import ObjectStore
 from nvdra.sim.kube import kinds
@@ -78,7 +78,8 @@ class TestPlugin:
         spec = {"driver": DRIVER, "nodeName": self.node, "devices": [device]}
         spec["pool"] = {"name": self.node, "generation": 1, "resourceSliceCount": 1}
         body = {"apiVersion": "resource.k8s.io/v1", "kind": "ResourceSlice", "spec": spec}
-        await self.cluster.create(kinds.SLICES, {**body, "metadata": {"generateName": f"{self.node}-"}})
+        with contextlib.suppress(AlreadyExists):
+            await self.cluster.create(kinds.SLICES, {**body, "metadata": {"name": f"{self.node}-{DRIVER}"}})
 
     async def stop(self):
         for server in (self.registrar, self.server):
@@ -311,7 +312,7 @@ def root():
 
 @pytest.fixture
 async def rack(root):
-    quick = Settings(prepare_retry=(30, 40), unprepare_retry=(0.1, 0.2), registry_poll=0.05, first_back_off=0.2, wipe_slices_after=0.3)
+    quick = Settings(prepare_retry=(30, 40), unprepare_retry=(0.1, 0.2), registry_poll=0.05, first_back_off=0.2, wipe_slices_after=0.3, reconcile_every=0.3)
     rack = Rack(root, quick, octet=1 + hash(str(root)) % 200)
     yield rack
     with contextlib.suppress(AttributeError):

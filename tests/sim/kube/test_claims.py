@@ -74,7 +74,11 @@ async def test_a_touch_during_a_call_is_not_lost(one):
 async def test_a_missing_driver_is_named(one):
     """A pod whose driver is not registered says so."""
     await one.plugins["node-a"].stop()
-    await one.until(lambda: one.nodes["node-a"].kubelet.plugins.find("channels.example.com") is None)
+
+    async def wiped():
+        return not (await one.cluster.list(kinds.SLICES)).items
+
+    await one.until(wiped)
     await one.plugins["node-a"].publish()
     await one.pod("p", claim="channel")
     await one.told("p", "FailedPrepareDynamicResources", "DRA driver channels.example.com is not registered")
@@ -148,12 +152,7 @@ async def test_claims_of_pods_that_went_while_the_kubelet_was_down_are_let_go(on
     await one.cluster.delete(kinds.PODS, "p", "default", grace=0)
     await one.gone(kinds.PODS, "p")
     await one.nodes["node-a"].kubelet.start()
-
-    async def registered_again():
-        return plugin.calls[-1][0] == "unprepare"
-
-    await one.nodes["node-a"].kubelet.restart()
-    await one.until(registered_again)
+    await one.until(lambda: plugin.calls[-1][0] == "unprepare")
 
 
 async def test_slices_go_when_the_driver_is_gone(one):

@@ -7,7 +7,7 @@ from typing import Final
 
 from attrs import field, frozen
 
-from nvdra.adapters.imex.ctl import READY, DomainView
+from nvdra.domains.imex_daemon.views import READY, DomainView
 from nvdra.ports import Exit
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from nvdra.adapters.imex.config import ImexSettings, imex_config, knows_names, nodes_file, nodes_file_of_addresses
 from nvdra.api import names
+from nvdra.domains.imex_daemon.config import ImexSettings, imex_config, knows_names, nodes_file, nodes_file_of_addresses
 from nvdra.errors import ConfigError, Refused
 
 

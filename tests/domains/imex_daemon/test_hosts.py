@@ -4,7 +4,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from nvdra.adapters.imex.hosts import BEGIN, EMPTY_SLOT, END, rewritten
+from nvdra.domains.imex_daemon.hosts import BEGIN, EMPTY_SLOT, END, rewritten
 from nvdra.errors import ConfigError
 from nvdra.sim.imex.settings import read_hosts
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nvdra.adapters.imex.ctl import DomainView, ImexNode
-from nvdra.adapters.imex.symptoms import Ended, Symptom, crash_loop, symptom_of, unreachable, waiting_for
+from nvdra.domains.imex_daemon.symptoms import Ended, Symptom, crash_loop, symptom_of, unreachable, waiting_for
+from nvdra.domains.imex_daemon.views import DomainView, ImexNode
 from nvdra.ports import Exit
 
 LOG = "[Mar 27 2025 15:47:10] [ERROR] [tid 39] "
