@@ -2,12 +2,15 @@
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
 from nvdra import loader
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
+from nvdra.errors import ConfigError
+
+_MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
 
 def write_pages(docs: Path, statecharts: Path) -> Iterator[Path]:
@@ -20,7 +23,7 @@ def write_pages(docs: Path, statecharts: Path) -> Iterator[Path]:
 
 
 def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
-    """What the pages should be."""
+    """Every file with a generated part, as it should be."""
     folder = docs / "statecharts"
     charts = {path: loader.load(path).statechart for path in sorted(statecharts.glob("*.yaml"))}
     pages = {
@@ -28,8 +31,30 @@ def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
         for path, chart in charts.items()
     }
     tables = {"statecharts": _contents(charts.values()), "announcements": _announcements(charts.values())}
-    for path in docs.glob("*.md"):
+    for path in sorted(docs.glob("*.md")):
         text = path.read_text(encoding="utf-8")
-        if "<!-- generated: " in text:
-            pages[path] = _filled(text, tables)
+        if _MARKED.search(text):
+            pages[path] = _MARKED.sub(lambda mark: _filled(mark, tables), text)
     return pages
+
+
+def _filled(mark: re.Match[str], tables: Mapping[str, str]) -> str:
+    if mark[2] not in tables:
+        raise ConfigError(f"no generated part is called {mark[2]!r}; there are {', '.join(tables)}")
+    return f"{mark[1]}{tables[mark[2]]}{mark[3]}"
+
+
+def _contents(charts: Collection[Statechart]) -> str:
+    rows = ((f"[{chart.name}](statecharts/{chart.name}.md)", chart.about) for chart in charts)
+    return _text(table(("statechart", "purpose"), rows))
+
+
+def _announcements(charts: Collection[Statechart]) -> str:
+    rows = (
+        (f"`{reason}`", chart.name, when, about) for chart in charts for reason, when, about in announcements(chart)
+    )
+    return _text(table(("reason", "statechart", "when", "meaning"), rows))
+
+
+def _text(lines: Iterator[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

@@ -34,7 +34,10 @@ def statechart() -> None:
 @statechart.command()
 @click.argument("files", metavar="FILE...", nargs=-1)
 def check(files: tuple[str, ...]) -> None:
-    """Check FILEs (without any: nvdra's own) against the six laws; each fault as file:line: law: sentence."""
+    """Check against the six laws.
+
+    Without a FILE: nvdra's own. Each fault is a line, file:line: law: sentence.
+    """
     paths = [_path(file) for file in files] or sorted(shipped().glob("*.yaml"))
     broken = 0
     for path in paths:
@@ -50,7 +53,7 @@ def check(files: tuple[str, ...]) -> None:
 @click.option("--as", "form", type=click.Choice(["mermaid", "text"]), default="mermaid", show_default=True)
 @click.option("--at", metavar="STATE", help="The state where one is; it is marked.")
 def draw(file: str, form: str, at: str | None) -> None:
-    """Draw FILE as a Mermaid diagram, or as an outline to read in a terminal."""
+    """Draw a diagram or an outline."""
     chart = loader.load(_path(file)).statechart
     click.echo(diagram(chart, at) if form == "mermaid" else outline(chart, at), nl=False)
 
@@ -60,7 +63,10 @@ def draw(file: str, form: str, at: str | None) -> None:
 @click.option("--facts", default="", metavar="A,B", help="The facts that hold, with commas between.")
 @click.option("--from", "start", metavar="STATE", help="Where to begin; without it, at the very beginning.")
 def settle(file: str, facts: str, start: str | None) -> None:
-    """Show where a set of facts leads: the path with its reasons, the standing orders, what is waited for."""
+    """Show where facts lead, and why.
+
+    The path with its reasons, the standing orders, and what is waited for.
+    """
     chart = loader.load(_path(file)).statechart
     held = known_facts(chart, (word for word in re.split(r"[,\s]+", facts) if word))
     begin = leaf_called(chart, start or chart.initial)
@@ -71,20 +77,21 @@ def settle(file: str, facts: str, start: str | None) -> None:
 @statechart.command()
 @FILE
 def walk(file: str) -> None:
-    """Walk through FILE: toggle facts by name or number, and see the step that follows."""
+    """Toggle facts, see the steps.
+
+    Facts are toggled by name or number; q ends.
+    """
     walker = Walk(loader.load(_path(file)).statechart)
     click.echo(walker.menu())
     click.echo(walker.look(), nl=False)
-    for line in click.get_text_stream("stdin"):
-        if line.strip() in ("q", "quit", "exit"):
-            return
+    for line in _lines():
         click.echo(walker.answer(line), nl=False)
 
 
 @statechart.command()
 @click.argument("folder", metavar="FOLDER", type=click.Path(file_okay=False, exists=True, path_type=Path))
 def pages(folder: Path) -> None:
-    """Write the generated parts of the documentation in FOLDER."""
+    """Write the generated docs in FOLDER."""
     for path in write_pages(folder, shipped()):
         click.echo(f"{path}: written")
 
@@ -97,8 +104,10 @@ def faults_of(path: Path) -> Iterator[str]:
         yield from _unreadable(str(error))
         return
     domain = implemented(loaded.statechart.name)
-    faults = laws.check(compile_table(loaded.statechart), *domain) if domain else laws.check(
-        compile_table(loaded.statechart)
+    faults = (
+        laws.check(compile_table(loaded.statechart), *domain)
+        if domain
+        else laws.check(compile_table(loaded.statechart))
     )
     yield from map(loaded.said, faults)
 
@@ -106,7 +115,7 @@ def faults_of(path: Path) -> Iterator[str]:
 def implemented(name: str) -> tuple[Collection[str], Collection[str]] | None:
     """The facts and things that nvdra has for a statechart of that name; None when it has none."""
     package = f"nvdra.domains.{name.replace('-', '_')}"
-    if util.find_spec(package) is None:
+    if util.find_spec(package) is None or util.find_spec(f"{package}.things") is None:
         return None
     facts = import_module(f"{package}.facts").FACTS
     # handlers are only named here, never called: they need no ports for that
@@ -123,6 +132,16 @@ def _unreadable(text: str) -> Iterator[str]:
             yield f"{found[1]}: {law}: {found[2]}"
         elif not re.search(r": \d+ faults?$", line):
             yield line
+
+
+def _lines() -> Iterator[str]:
+    """What is typed, up to the end or a q."""
+    while True:
+        click.echo("> ", nl=False)
+        line = click.get_text_stream("stdin").readline()
+        if line.strip() in ("q", "quit", "exit") or not line:
+            return
+        yield line
 
 
 def _path(file: str) -> Path:

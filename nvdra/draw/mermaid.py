@@ -68,7 +68,7 @@ def _texts(state: State) -> Iterator[str]:
 
 
 def _arrows(chart: Statechart, level: tuple[State, ...]) -> Iterator[str]:
-    """The arrows of one level. One that leaves its enclosing state is drawn outside, or its target would be pulled in."""
+    """The arrows of one level. One that leaves its enclosing state is drawn outside, or it would pull its target in."""
     indent = "    " * (len(level) + 1)
     for source, target, text in _progress(chart):
         inside = source[:-1] if source[:-1] == target[:-1] else ()

@@ -207,8 +207,9 @@ class Engine:
 
     def _log_trouble(self, key: Key, cell: Cell, thing: str, error: NvdraError) -> None:
         before = cell.told.troubles.get(thing) if cell.told else None
-        if before is not None and str(before) == str(error):
-            return  # no line when nothing changed
+        known = before is not None and str(before) == str(error)
+        if known or not isinstance(error, (Again, NotYet, Refused)):
+            return  # no line when nothing changed; a defect has had its own
         kind = "refused" if isinstance(error, Refused) else "again"
         self.recorder.failed(key, thing, kind, str(error))
 

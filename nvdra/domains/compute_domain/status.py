@@ -15,6 +15,7 @@ from nvdra.api.objects import (
     ImexDomainStatus,
     Roster,
 )
+from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
 from nvdra.domains.compute_domain.facts import FORMED
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
@@ -181,8 +182,4 @@ def _essence(status: ComputeDomainStatus) -> ComputeDomainStatus:
 
 def _json(old: ComputeDomainStatus, new: ComputeDomainStatus) -> dict[str, object]:
     """Only the fields that differ: a merge patch replaces lists whole."""
-    return {
-        name: attrs.asdict(new, retain_collection_types=False)[name]
-        for name in attrs.fields_dict(ComputeDomainStatus)
-        if getattr(old, name) != getattr(new, name)
-    }
+    return {name: value for name, value in plain(new).items() if getattr(old, name) != getattr(new, name)}

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.objects import Meta, Roster
+from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
 from nvdra.domains.imex_domain.facts import has_formed
 from nvdra.domains.imex_domain.roster import Plan, plan
@@ -189,7 +190,7 @@ def _essence(roster: Roster) -> Roster:
 
 
 def _json(roster: Roster) -> Json:
-    body = attrs.asdict(roster, retain_collection_types=False)
+    body = plain(roster)
     kept = ("name", "namespace", "labels", "uid", "resourceVersion")
     body["metadata"] = {name: body["metadata"][name] for name in kept if body["metadata"][name]}
     return {"apiVersion": kinds.ROSTERS.api_version, "kind": kinds.ROSTERS.kind, **body}
