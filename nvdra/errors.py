@@ -17,6 +17,10 @@ class Again(NvdraError):
         self.after = after
 
 
+class Later(Again):
+    """An order is held back on purpose for `after` seconds (a burst goes on, somebody was just woken). No failure."""
+
+
 class Refused(NvdraError):
     """An order cannot be carried out as the world stands.
 

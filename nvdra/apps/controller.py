@@ -118,6 +118,7 @@ class Controller:
                 domain_things.things(domain_ports),
                 domain_snapshot.observe,
                 StatusReport(domain_ports, self.wall),
+                title=lambda seen: seen.domain.metadata.path if seen.domain else "",
                 backoff_limit=BACKOFF_LIMIT,
                 announce=_teller(announcer, domain_things.subject),
             )
@@ -129,6 +130,9 @@ class Controller:
                 imex_facts.FACTS,
                 imex_things.things(imex_ports),
                 imex_snapshot.observe,
+                title=lambda seen: (
+                    f"{seen.domain.metadata.path if seen.domain else seen.uid} {seen.clique or 'no fabric'}"
+                ),
                 backoff_limit=BACKOFF_LIMIT,
                 announce=_teller(announcer, imex_things.subject),
             )

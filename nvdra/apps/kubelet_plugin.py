@@ -161,6 +161,7 @@ class KubeletPlugin:
                 channel_things.things(channel_ports),
                 channel_snapshot.View(settings.node_name).observe,
                 PodVoice(announcer, memory),
+                title=_title,
                 resync=RESYNC,
             )
         )
@@ -171,6 +172,7 @@ class KubeletPlugin:
                 daemon_facts.FACTS,
                 daemon_things.things(daemon_ports),
                 daemon_snapshot.View(settings.node_name).observe,
+                title=_title,
                 resync=RESYNC,
             )
         )
@@ -196,3 +198,9 @@ class KubeletPlugin:
             return Answer(200, b"ok\n")
 
         return {"/healthz": healthz, "/livez": healthz, "/readyz": readyz, **self.settings.routes}
+
+
+def _title(seen: channel_snapshot.ChannelClaimSnapshot | daemon_snapshot.DaemonClaimSnapshot) -> str:
+    """The claim as people know it."""
+    known = seen.record or seen.call
+    return f"{known.namespace}/{known.name}" if known else ""

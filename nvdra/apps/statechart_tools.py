@@ -4,7 +4,7 @@ import re
 from collections.abc import Collection, Iterator
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import click
 
@@ -103,13 +103,8 @@ def faults_of(path: Path) -> Iterator[str]:
     except StatechartError as error:
         yield from _unreadable(str(error))
         return
-    domain = implemented(loaded.statechart.name)
-    faults = (
-        laws.check(compile_table(loaded.statechart), *domain)
-        if domain
-        else laws.check(compile_table(loaded.statechart))
-    )
-    yield from map(loaded.said, faults)
+    facts, things = implemented(loaded.statechart.name) or (None, None)
+    yield from map(loaded.said, laws.check(compile_table(loaded.statechart), facts, things))
 
 
 def implemented(name: str) -> tuple[Collection[str], Collection[str]] | None:
@@ -136,9 +131,10 @@ def _unreadable(text: str) -> Iterator[str]:
 
 def _lines() -> Iterator[str]:
     """What is typed, up to the end or a q."""
+    stdin: TextIO = click.get_text_stream("stdin")
     while True:
         click.echo("> ", nl=False)
-        line = click.get_text_stream("stdin").readline()
+        line = stdin.readline()
         if line.strip() in ("q", "quit", "exit") or not line:
             return
         yield line

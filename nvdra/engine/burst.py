@@ -4,7 +4,7 @@ from collections.abc import Hashable
 
 from attrs import define, field, frozen
 
-from nvdra.errors import Again
+from nvdra.errors import Later
 
 
 @frozen
@@ -32,7 +32,7 @@ class Burst:
     _held: dict[str, _Held] = field(factory=dict)
 
     def hold(self, path: str, wanted: Hashable, now: float, pace: Pace) -> None:
-        """Raises Again while the write of `wanted` should wait; returns when it is due."""
+        """Raises Later while the write of `wanted` should wait; returns when it is due."""
         held = self._held.get(path)
         if held is None:
             held = self._held[path] = _Held(wanted, now, now)
@@ -40,7 +40,7 @@ class Burst:
             held.wanted, held.changed = wanted, now
         due = min(held.changed + pace.quiet, held.first + pace.limit)
         if now < due:
-            raise Again("a burst goes on", after=due - now)
+            raise Later("a burst goes on", after=due - now)
 
     def written(self, path: str) -> None:
         """The write went out, or is not needed any more."""

@@ -77,7 +77,10 @@ class Silent:
 
 @frozen(eq=False)
 class Domain(Generic[S]):
-    """One statechart bound to its Python. `resync`: seconds until an undisturbed key is looked at again."""
+    """One statechart bound to its Python.
+
+    `resync`: seconds until an undisturbed key is looked at again. `title`: what people call the object, for log lines.
+    """
 
     name: str
     interpreter: Interpreter
@@ -85,6 +88,7 @@ class Domain(Generic[S]):
     things: Mapping[str, Thing[S]]
     observe: Callable[[Store, Key, float], S]
     reporter: Reporter[S] = field(factory=Silent)
+    title: Callable[[S], str] = lambda _: ""
     resync: float = 600.0
     backoff_limit: float = 30.0
     announce: Callable[[S, str, str], None] = lambda _seen, _reason, _message: None

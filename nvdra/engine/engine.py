@@ -14,7 +14,7 @@ from nvdra.engine.domain import Domain, Told
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.recorder import Recorder
 from nvdra.engine.store import Store
-from nvdra.errors import Again, NotYet, NvdraError, Refused
+from nvdra.errors import Again, Later, NotYet, NvdraError, Refused
 from nvdra.ports import Clock
 
 T = TypeVar("T")
@@ -37,6 +37,7 @@ class Cell:
     refused: dict[str, str] = field(factory=dict)
     told: Told | None = None
     not_yet: str = ""
+    title: str = ""
 
 
 @define(eq=False)
@@ -132,7 +133,8 @@ class Engine:
         now, leaf = self.clock(), step.leaf
         cell.not_yet = ""
         if leaf.name != cell.state:
-            self.recorder.stepped(key, cell.state, step, now - cell.since)
+            cell.title = domain.title(seen)
+            self.recorder.stepped(key, cell.state, step, now - cell.since, cell.title)
             if cell.state is not None and leaf.announce:
                 domain.announce(seen, leaf.announce, leaf.about)
             cell.state, cell.since = leaf.name, now
@@ -162,6 +164,8 @@ class Engine:
     async def _try(self, key: Key, thing: str, work: Any, troubles: dict[str, NvdraError]) -> None:
         try:
             await work
+        except Later as later:
+            self.queue.add_at(key, self.clock() + (later.after or 0.0))
         except Refused as refused:
             troubles[thing] = refused
         except (Again, NotYet) as again:
@@ -211,7 +215,7 @@ class Engine:
         if known or not isinstance(error, (Again, NotYet, Refused)):
             return  # no line when nothing changed; a defect has had its own
         kind = "refused" if isinstance(error, Refused) else "again"
-        self.recorder.failed(key, thing, kind, str(error))
+        self.recorder.failed(key, thing, kind, str(error), cell.title)
 
     def _back_off(self, key: Key, cell: Cell) -> None:
         limit = self.domains[key.kind].backoff_limit

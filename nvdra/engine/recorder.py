@@ -41,12 +41,12 @@ class Recorder:
 
     meter: Meter = field(factory=NoMeter)
 
-    def stepped(self, key: Key, source: str | None, step: Step, seconds: float) -> None:
+    def stepped(self, key: Key, source: str | None, step: Step, seconds: float, title: str = "") -> None:
         """The key is in another leaf than before (or is seen for the first time: `source` is None)."""
         target = step.leaf.name
         self.meter.entered(key.kind, source, target, seconds)
         because = _because(step.path)
-        text = f"{key}: {source or '(first sight)'} → {target}"
+        text = f"{key.kind} {title or key.id}: {source or '(first sight)'} → {target}"
         text += f" ({because})" if because else ""
         text += f" after {seconds:.1f}s" if source else ""
         log.info(text, extra=_fields(key, source=source, state=target, because=because))
@@ -55,11 +55,11 @@ class Recorder:
         """The key came to an end."""
         self.meter.entered(key.kind, state, None, seconds)
 
-    def failed(self, key: Key, thing: str, kind: str, text: str) -> None:
+    def failed(self, key: Key, thing: str, kind: str, text: str, title: str = "") -> None:
         """An order was not carried out."""
         self.meter.failed(key.kind, thing, kind)
         level = {"again": logging.INFO, "refused": logging.WARNING}.get(kind, logging.ERROR)
-        log.log(level, "%s: %s: %s", key, thing, text, extra=_fields(key, thing=thing))
+        log.log(level, "%s %s: %s: %s", key.kind, title or key.id, thing, text, extra=_fields(key, thing=thing))
 
 
 def _because(path: tuple[Edge, ...]) -> str:

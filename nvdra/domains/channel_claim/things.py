@@ -15,7 +15,7 @@ from nvdra.domains.channel_claim.facts import readiness, vacancy
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
-from nvdra.errors import Again, ApiError, Conflict, NotFound, Refused
+from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, Refused
 from nvdra.ports import Cdi, Cluster, DeviceNode, DeviceNodes, Records, WallClock
 
 FIRST_WAKE_UP = 5.0
@@ -287,11 +287,11 @@ class WakeUp(_OneWay):
         last, count = waker.touched.get(seen.uid, (float("-inf"), 0))
         due = last + min(FIRST_WAKE_UP * 2 ** max(0, count - 1), LAST_WAKE_UP)
         if count and seen.now < due:
-            raise Again("the kubelet has been woken", after=due - seen.now)
+            raise Later("the kubelet has been woken", after=due - seen.now)
         waker.touched[seen.uid] = (seen.now, count + 1)
         pending = [await self._touch(record, pod) for pod in record.pods]
         if any(pending):
-            raise Again("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
+            raise Later("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
         if seen.call is not None:  # its containers run already, or the pod is gone: nobody to wake
             self.ports.store.put(CALLS, attrs.evolve(seen.call, fetched=True))
 

@@ -13,7 +13,7 @@ from nvdra.api.records import ClaimRecord
 from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, device_name
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
-from nvdra.errors import Again, Conflict, NotFound, Refused
+from nvdra.errors import Conflict, Later, NotFound, Refused
 from nvdra.ports import Cdi, CdiSpec, Cluster, DeviceNode, Edits, Files, Mount, Records
 
 NOTE_AFTER = 3.0
@@ -181,7 +181,7 @@ class PodNote(_OneWay):
             return
         since = self.memory.since.setdefault(seen.uid, seen.now)
         if seen.now < since + NOTE_AFTER:
-            raise Again("the daemon is starting", after=since + NOTE_AFTER - seen.now)
+            raise Later("the daemon is starting", after=since + NOTE_AFTER - seen.now)
         if self.memory.said.get(seen.uid) == status.reason:
             return
         for pod in record.pods:

@@ -27,7 +27,7 @@ def matters(of: Json) -> Json:
 
 def nowhere(nodes: int, looked_at: int, reasons: Counter[str]) -> str:
     """The scheduler's sentence: 0/4 nodes are available, and why."""
-    counted = [f"{count} {why}" for why, count in sorted(reasons.items())]
+    counted = sorted(f"{count} {why}" for why, count in reasons.items())
     if looked_at < nodes:
         counted.append(f"{nodes - looked_at} node(s) didn't satisfy plugin(s) [NodeAffinity]")
     return f"0/{nodes} nodes are available: {', '.join(counted)}." if counted else "no nodes available to schedule pods"

@@ -298,7 +298,10 @@ class Rack:
                 return found
             await asyncio.sleep(0.02)
         pods = (await self.cluster.list(kinds.PODS)).items
-        events = [(e["involvedObject"]["name"], e["reason"], e["message"]) for e in (await self.cluster.list(kinds.EVENTS)).items]
+        events = [
+            (e["involvedObject"]["name"], e["reason"], e["message"])
+            for e in (await self.cluster.list(kinds.EVENTS)).items
+        ]
         raise AssertionError(json.dumps([[p["metadata"]["name"], p.get("status")] for p in pods] + events, indent=1))
 
 
@@ -312,7 +315,14 @@ def root():
 
 @pytest.fixture
 async def rack(root):
-    quick = Settings(prepare_retry=(30, 40), unprepare_retry=(0.1, 0.2), registry_poll=0.05, first_back_off=0.2, wipe_slices_after=0.3, reconcile_every=0.3)
+    quick = Settings(
+        prepare_retry=(30, 40),
+        unprepare_retry=(0.1, 0.2),
+        registry_poll=0.05,
+        first_back_off=0.2,
+        wipe_slices_after=0.3,
+        reconcile_every=0.3,
+    )
     rack = Rack(root, quick, octet=1 + hash(str(root)) % 200)
     yield rack
     with contextlib.suppress(AttributeError):

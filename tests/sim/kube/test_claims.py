@@ -49,7 +49,10 @@ async def test_a_refused_prepare_is_told_and_tried_again_when_the_pod_is_touched
     await one.told("p", "FailedPrepareDynamicResources")
     claim = (await one.cluster.list(kinds.CLAIMS)).items[0]["metadata"]["name"]
     text = f"NodePrepareResources failed for ResourceClaim {claim}: waiting for 1 of 2 nodes"
-    assert ("FailedPrepareDynamicResources", f"Failed to prepare dynamic resources: prepare dynamic resources: {text}") in await one.events("p")
+    assert (
+        "FailedPrepareDynamicResources",
+        f"Failed to prepare dynamic resources: prepare dynamic resources: {text}",
+    ) in await one.events("p")
     plugin.refuse = ""
     note = {"status": {"message": "somebody wrote a status"}}
     await one.cluster.patch(kinds.PODS, "p", note, "default", subresource="status")
@@ -166,7 +169,8 @@ async def test_slices_go_when_the_driver_is_gone(one):
 
 
 @pytest.mark.parametrize(
-    ("versions", "service"), [(("v1beta1.DRAPlugin",), wire.DRA_V1BETA1), (("x", "v1.DRAPlugin", "v1beta1.DRAPlugin"), wire.DRA_V1)]
+    ("versions", "service"),
+    [(("v1beta1.DRAPlugin",), wire.DRA_V1BETA1), (("x", "v1.DRAPlugin", "v1beta1.DRAPlugin"), wire.DRA_V1)],
 )
 async def test_the_first_known_version_of_the_plugin_is_spoken(rack, versions, service):
     """The plugin's own order decides which protocol is used."""

@@ -13,7 +13,11 @@ async def one(rack):
 
 async def test_a_pod_runs_and_ends_as_its_trap_says(one):
     """A pod gets a loopback address, runs, and on deletion its TERM trap runs before it is gone."""
-    await one.pod("p", script="echo hello $WHO; trap 'echo bye; exit 0' TERM; sleep 9999 & wait", container={"env": [{"name": "WHO", "value": "you"}]})
+    await one.pod(
+        "p",
+        script="echo hello $WHO; trap 'echo bye; exit 0' TERM; sleep 9999 & wait",
+        container={"env": [{"name": "WHO", "value": "you"}]},
+    )
     pod = await one.running("p")
     assert pod["status"]["podIP"].startswith("127.") and not pod["status"]["podIP"].startswith("127.0.")
     assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"] == "True"
@@ -73,10 +77,21 @@ async def test_a_missing_image_is_said_and_nothing_starts(root, rack):
 
 async def test_driver_programs_get_the_downward_api_and_real_probes(one):
     """`nvdra …` goes to the launcher; its HTTP probe really reaches it; a failing one gets it restarted."""
-    env = [{"name": n, "valueFrom": {"fieldRef": {"fieldPath": p}}} for n, p in (("POD_IP", "status.podIP"), ("NODE_NAME", "spec.nodeName"), ("POD_UID", "metadata.uid"))]
+    env = [
+        {"name": n, "valueFrom": {"fieldRef": {"fieldPath": p}}}
+        for n, p in (("POD_IP", "status.podIP"), ("NODE_NAME", "spec.nodeName"), ("POD_UID", "metadata.uid"))
+    ]
     http = {"httpGet": {"port": 8080, "path": "/readyz"}, "periodSeconds": 0.1}
-    container = {"command": ["nvdra", "imex-daemon", "$(VERB)"], "args": [], "env": [*env, {"name": "VERB", "value": "run"}]}
-    probes = {"readinessProbe": http, "livenessProbe": {**http, "failureThreshold": 2}, "startupProbe": {"exec": {"command": ["nvdra", "imex-daemon", "check"]}, "periodSeconds": 0.1}}
+    container = {
+        "command": ["nvdra", "imex-daemon", "$(VERB)"],
+        "args": [],
+        "env": [*env, {"name": "VERB", "value": "run"}],
+    }
+    probes = {
+        "readinessProbe": http,
+        "livenessProbe": {**http, "failureThreshold": 2},
+        "startupProbe": {"exec": {"command": ["nvdra", "imex-daemon", "check"]}, "periodSeconds": 0.1},
+    }
     await one.pod("p", container=container | probes)
 
     async def ready():
@@ -109,7 +124,9 @@ async def test_containers_outlive_a_kubelet_restart(one):
     await one.pod("p")
     before = await one.running("p")
     await one.nodes["node-a"].kubelet.restart()
-    assert [c.ended for c in one.nodes["node-a"].runtime.sandboxes[before["metadata"]["uid"]].containers.values()] == [None]
+    assert [c.ended for c in one.nodes["node-a"].runtime.sandboxes[before["metadata"]["uid"]].containers.values()] == [
+        None
+    ]
     await one.cluster.delete(kinds.PODS, "p", "default")
     await one.gone(kinds.PODS, "p")
     assert not one.nodes["node-a"].runtime.sandboxes

@@ -111,7 +111,10 @@ async def test_the_guides_mpijob_runs_to_its_end(two):
 @pytest.mark.parametrize(
     ("imex", "reason"),
     [
-        ({"node-a": ImexView("d1", ready=True), "node-b": ImexView("d2", ready=True)}, "the workers are in 2 IMEX domains, not one: d1, d2"),
+        (
+            {"node-a": ImexView("d1", ready=True), "node-b": ImexView("d2", ready=True)},
+            "the workers are in 2 IMEX domains, not one: d1, d2",
+        ),
         ({"node-a": ImexView("d1", ready=True)}, "its IMEX daemon is not ready: no IMEX daemon runs there"),
     ],
 )
@@ -145,7 +148,12 @@ async def test_workers_of_one_group_stay_in_one_clique(rack):
     spec = yaml.safe_load(MPI_JOB)["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["spec"]
     gpus = {"resources": {"limits": {"nvidia.com/gpu": 4}}}
     labels = {"labels": {"nvbandwidth-test-replica": "mpi-worker"}}
-    await rack.pod("first", container=gpus, metadata=labels, spec={"affinity": spec["affinity"], "nodeSelector": {"kubernetes.io/hostname": "node-a"}})
+    await rack.pod(
+        "first",
+        container=gpus,
+        metadata=labels,
+        spec={"affinity": spec["affinity"], "nodeSelector": {"kubernetes.io/hostname": "node-a"}},
+    )
     await rack.running("first")
     for name in ("second", "third"):
         await rack.pod(name, container=gpus, metadata=labels, spec={"affinity": spec["affinity"]})
@@ -161,7 +169,9 @@ async def test_workers_of_one_group_stay_in_one_clique(rack):
 async def test_a_job_counts_successes_and_failures(two):
     """A Job ends Complete after its completions, Failed beyond its back-off limit."""
     template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "x", "command": ["true"]}]}}
-    await two.create(kinds.JOBS, {"metadata": {"name": "good"}, "spec": {"completions": 3, "parallelism": 2, "template": template}})
+    await two.create(
+        kinds.JOBS, {"metadata": {"name": "good"}, "spec": {"completions": 3, "parallelism": 2, "template": template}}
+    )
     bad = {"spec": {**template["spec"], "containers": [{"name": "c", "image": "x", "command": ["false"]}]}}
     await two.create(kinds.JOBS, {"metadata": {"name": "bad"}, "spec": {"backoffLimit": 1, "template": bad}})
 
@@ -175,8 +185,16 @@ async def test_a_job_counts_successes_and_failures(two):
 
 
 def _daemon_set(strategy, image="a"):
-    container = {"name": "d", "image": image, "command": ["sh", "-c"], "args": ["trap 'exit 0' TERM; sleep 9999 & wait"]}
-    template = {"metadata": {"labels": {"app": "d"}}, "spec": {"nodeSelector": {"pick": "me"}, "containers": [container]}}
+    container = {
+        "name": "d",
+        "image": image,
+        "command": ["sh", "-c"],
+        "args": ["trap 'exit 0' TERM; sleep 9999 & wait"],
+    }
+    template = {
+        "metadata": {"labels": {"app": "d"}},
+        "spec": {"nodeSelector": {"pick": "me"}, "containers": [container]},
+    }
     spec = {"selector": {"matchLabels": {"app": "d"}}, "template": template, "updateStrategy": {"type": strategy}}
     return {"metadata": {"name": "ds"}, "spec": spec}
 
@@ -202,7 +220,11 @@ async def test_a_daemonset_follows_node_labels(two):
 
     async def reported():
         status = (await two.get(kinds.DAEMON_SETS, "ds")).get("status") or {}
-        return (status.get("desiredNumberScheduled"), status.get("numberReady"), status.get("updatedNumberScheduled")) == (2, 2, 2)
+        return (
+            status.get("desiredNumberScheduled"),
+            status.get("numberReady"),
+            status.get("updatedNumberScheduled"),
+        ) == (2, 2, 2)
 
     await two.until(reported)
     await two.cluster.patch(kinds.NODES, "node-a", {"metadata": {"labels": {"pick": None}}})

@@ -1,0 +1,17 @@
+"""What all tests share: how hypothesis searches."""
+
+import os
+
+from hypothesis import HealthCheck, settings
+
+# the same examples at every run: a test that fails here fails on every machine
+settings.register_profile(
+    "ci",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.differing_executors],
+)
+settings.register_profile("search", parent=settings.get_profile("ci"), derandomize=False, max_examples=2000)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
