@@ -212,7 +212,7 @@ class _Reader:
     def text(self, node: Node | None, at: _Path, pattern: re.Pattern[str] | None = None) -> str:
         if node is None:
             return ""
-        self.lines[at] = node.start_mark.line + 1
+        self.lines.setdefault(at, node.start_mark.line + 1)  # the line of the key, when there is one
         if not isinstance(node, ScalarNode) or not node.value.strip():
             self.blame(node, at, "needs a text")
             return ""
@@ -224,7 +224,7 @@ class _Reader:
     def sequence(self, node: Node | None, at: _Path) -> list[Node]:
         if node is None:
             return []
-        self.lines[at] = node.start_mark.line + 1
+        self.lines.setdefault(at, node.start_mark.line + 1)  # the line of the key, when there is one
         if isinstance(node, SequenceNode):
             return list(node.value)
         self.blame(node, at, "needs a list")
@@ -233,7 +233,7 @@ class _Reader:
     def mapping(self, node: Node | None, at: _Path, allowed: set[str] | None = None) -> dict[str, Node]:
         if node is None:
             return {}
-        self.lines[at] = node.start_mark.line + 1
+        self.lines.setdefault(at, node.start_mark.line + 1)  # the line of the key, when there is one
         if not isinstance(node, MappingNode):
             self.blame(node, at, "needs a mapping")
             return {}

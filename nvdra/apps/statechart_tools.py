@@ -1,10 +1,11 @@
 """`nvdra statechart …`: check, draw, settle and walk statecharts at a desk, without a cluster."""
 
 import re
+import sys
 from collections.abc import Collection, Iterator
 from importlib import import_module, util
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any, cast
 
 import click
 
@@ -131,10 +132,9 @@ def _unreadable(text: str) -> Iterator[str]:
 
 def _lines() -> Iterator[str]:
     """What is typed, up to the end or a q."""
-    stdin: TextIO = click.get_text_stream("stdin")
     while True:
         click.echo("> ", nl=False)
-        line = stdin.readline()
+        line = sys.stdin.readline()
         if line.strip() in ("q", "quit", "exit") or not line:
             return
         yield line

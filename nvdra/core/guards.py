@@ -63,9 +63,13 @@ def _guard(text: str, tree: ast.expr, *, wanted: bool) -> Guard:
 def _tree(text: str) -> ast.expr:
     try:
         tree = ast.parse(text.strip(), mode="eval").body
+        _check(tree, text)
     except SyntaxError as error:
         raise GuardError(f"not a sentence over facts: {text!r} ({error.msg})") from error
-    _check(tree, text)
+    except GuardError:
+        raise
+    except (ValueError, RecursionError, MemoryError) as error:  # NUL, half a surrogate pair, too many brackets
+        raise GuardError(f"not a sentence over facts: {text[:MAX_LENGTH]!r} ({error})") from error
     return tree
 
 

@@ -8,10 +8,13 @@ from nvdra.core.table import Leaf
 
 
 def waits_for(leaf: Leaf, findings: Mapping[str, Finding]) -> tuple[str, ...]:
-    """The names of facts that keep one from moving on, from the way forward that lacks least."""
+    """The names of facts that keep one from moving on, from the way forward that lacks least.
+
+    A fact that gives no reason is nothing that one waits for: a way that lacks such a fact is not the answer.
+    """
     facts = frozenset(name for name, finding in findings.items() if finding.holds)
     ways = [_lacking(term, facts) for edge in leaf.edges if edge.kind == "progress" for term in edge.guard.terms]
-    return min(ways, key=len, default=())
+    return min(ways, key=lambda way: (sum(not findings[name].because for name in way), len(way)), default=())
 
 
 def reasons(names: tuple[str, ...], findings: Mapping[str, Finding]) -> str:

@@ -2,9 +2,10 @@
 
 from typing import Final
 
+from nvdra.api.objects import RosterEntry
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.imex_daemon.files import wanted_hosts, wanted_nodes
-from nvdra.domains.imex_daemon.snapshot import ImexDaemonSnapshot, same_address
+from nvdra.domains.imex_daemon.snapshot import Identity, ImexDaemonSnapshot, same_address
 from nvdra.domains.imex_daemon.symptoms import crash_loop, symptom_of, unreachable, waiting_for
 from nvdra.domains.imex_daemon.views import NO_ANSWER, READY, UNKNOWN
 from nvdra.errors import NvdraError
@@ -28,8 +29,9 @@ def reindexed(seen: ImexDaemonSnapshot) -> Finding:
         return Finding(False, "the index is the one that nvidia-imex began with")
     return Finding(
         True,
-        f"the roster gives {who.node} index {entry.index}, but its nvidia-imex runs with index {life.index} and peers may"
-        f" hold memory under that: it is left alone; delete this pod once no workload of this domain runs on {who.node}",
+        f"the roster gives {who.node} index {entry.index}, but its nvidia-imex runs with index {life.index},"
+        " and peers may hold memory under that: it is left alone;"
+        f" delete this pod once no workload of this domain runs on {who.node}",
         f"ComputeDomainClique {who.roster}",
     )
 
@@ -120,18 +122,22 @@ def strangers(seen: ImexDaemonSnapshot) -> str:
 def unlisted(seen: ImexDaemonSnapshot) -> str:
     """Why the roster does not list this daemon as it is; "" when it does."""
     who, entry = seen.identity, seen.entry
+    if seen.roster is None and seen.trouble:
+        return f"the list of this domain's nodes ({who.roster}) cannot be read: {seen.trouble}"
     if seen.roster is None:
-        if seen.trouble:
-            return f"the list of this domain's nodes ({who.roster}) cannot be read: {seen.trouble}"
         return f"the controller has not made the list of this domain's nodes ({who.roster}) yet"
     if entry is None:
         return f"the controller has not listed {who.node} in {who.roster} yet"
+    return _misplaced(who, entry)
+
+
+def _misplaced(who: Identity, entry: RosterEntry) -> str:
     if entry.index < 0:
         return f"{who.node} has no index in its IMEX domain: {entry.message or f'all {who.slots} may be in use'}"
     if entry.index >= who.slots:
         return (
             f"{who.node} has index {entry.index}, but IMEX's list has {who.slots} lines on this node;"
-            f" set the same maximum of nodes per IMEX domain for controller and daemons, and delete this pod"
+            " set the same maximum of nodes per IMEX domain for controller and daemons, and delete this pod"
         )
     if not any(same_address(entry.ipAddress, address) for address in who.addresses):
         return (

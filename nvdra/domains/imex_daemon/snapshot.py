@@ -46,7 +46,8 @@ class Identity:
 class Life:
     """nvidia-imex as its supervisor knows it: the `number`th one, or the pause before the next.
 
-    `index` and `told`: its place, and the addresses that it has read. `failures`: ends without two good minutes between.
+    `index` and `told`: its place, and the addresses that it has read. `failures`: ends without a good run between;
+    `due`: when it may be started again.
     """
 
     running: bool = False

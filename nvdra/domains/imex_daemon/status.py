@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 
 from attrs import asdict, define, field, frozen
 
@@ -13,7 +14,7 @@ from nvdra.engine.domain import Told
 from nvdra.errors import Refused
 from nvdra.ports import Files
 
-log = logging.getLogger("nvdra.engine")
+log = logging.getLogger(__name__)
 _LOUD = ("config", "hosts", "process")
 """Things whose trouble is the reason. A signal that waits is none."""
 
@@ -62,6 +63,7 @@ class Voice:
     paths: Paths
     status: Status
     looked_at: float
+    on_change: Callable[[Status], None] = lambda _: None
     ready: asyncio.Event = field(factory=asyncio.Event)
     ended: asyncio.Event = field(factory=asyncio.Event)
     _written: Status | None = field(default=None, init=False)
@@ -73,6 +75,7 @@ class Voice:
         if self.status.reason != before.reason and self.status.reason:
             refused = any(isinstance(error, Refused) for error in told.troubles.values())
             log.log(logging.WARNING if refused else logging.INFO, "%s: %s", KIND, self.status.reason)
+        self.on_change(self.status)
         if self.status != self._written:
             self.files.write(self.paths.status, json.dumps(asdict(self.status)).encode())
             self._written = self.status

@@ -17,7 +17,7 @@ from nvdra.errors import Again
 from nvdra.ports import Clock, Files
 
 DEAF: Final = 5.2
-"""nvidia-imex loses a SIGUSR1 that comes within 5 s of the last one it took; a little more, for signals on their way."""
+"""nvidia-imex loses a SIGUSR1 within 5 s of the last one that it took; a little more, for signals on their way."""
 GRACE: Final = 20.0
 """From SIGTERM to SIGKILL; the pod has 30 s."""
 UP: Final = 0.3

@@ -1,6 +1,9 @@
 """Pods on one node: started, ended, probed, restarted, removed."""
 
+import re
+
 import pytest
+from attrs import evolve
 
 from nvdra.sim.kube import kinds
 
@@ -19,7 +22,7 @@ async def test_a_pod_runs_and_ends_as_its_trap_says(one):
         container={"env": [{"name": "WHO", "value": "you"}]},
     )
     pod = await one.running("p")
-    assert pod["status"]["podIP"].startswith("127.") and not pod["status"]["podIP"].startswith("127.0.")
+    assert re.fullmatch(r"127\.[1-9]\d*\.\d+\.\d+", pod["status"]["podIP"])
     assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"] == "True"
     assert await one.log("p") == "hello you\n"
     reasons = [reason for reason, _ in await one.events("p")]
@@ -63,10 +66,8 @@ async def test_an_interpreted_command_is_never_run_for_real(one, root):
     assert not mark.exists()
 
 
-async def test_a_missing_image_is_said_and_nothing_starts(root, rack):
+async def test_a_missing_image_is_said_and_nothing_starts(rack):
     """An image that the rack calls missing ends in ErrImagePull and ImagePullBackOff."""
-    from attrs import evolve
-
     rack.settings = evolve(rack.settings, missing_images=frozenset({"gone:1"}))
     await rack.start({"node-a": ""})
     await rack.pod("p", container={"image": "gone:1"})
@@ -104,7 +105,7 @@ async def test_driver_programs_get_the_downward_api_and_real_probes(one):
     daemon = next(i for i in one.launcher.instances if "run" in i.argv)
     assert daemon.argv == ("nvdra", "imex-daemon", "run")
     assert daemon.env["POD_IP"] == pod["status"]["podIP"]
-    assert daemon.env["NODE_NAME"] == "node-a" and daemon.env["POD_UID"] == pod["metadata"]["uid"]
+    assert (daemon.env["NODE_NAME"], daemon.env["POD_UID"]) == ("node-a", pod["metadata"]["uid"])
     assert f"{pod['status']['podIP']}\tp\n" in (daemon.rootfs / "etc/hosts").read_text()
     (daemon.rootfs / "dev/termination-log").write_text("port 50000 in use")
     daemon.status = 503

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 
 import pytest
 from hypothesis import given
@@ -57,14 +56,8 @@ def test_ls_of_devices_only_prints_as_the_guide_does(tmp_path):
     if made.stands_in:
         pytest.skip("mknod is refused here; the stand-in has a test of its own")
     lines = ls(tmp_path, str(tmp_path), hidden=True, long=True)
-    assert lines[0] == "total 0" or lines[0].startswith("total ")
-    assert (
-        re.fullmatch(
-            r"crw-rw-rw- 1 root root 507, 0 [A-Z][a-z]{2} [ \d]\d \d\d:\d\d channel0",
-            lines[3].replace("      ", " ").replace("  507", " 507"),
-        )
-        or "507, 0" in lines[3]
-    )
+    assert lines[0].startswith("total ")
+    assert re.fullmatch(r"crw-rw-rw- 1 root root +507, 0 [A-Z][a-z]{2} [ \d]\d \d\d:\d\d channel0", lines[-1])
     assert lines == _gnu(tmp_path, "-la")
 
 
@@ -180,7 +173,7 @@ def test_cdi_conflicts_and_priorities(tmp_path):
     _spec(high, "a.json", env=["FROM=high"])
     assert cdi.resolve([low, high], ["v.io/c=d"]).env == ("FROM=high",)
     _spec(high, "b.json", env=["FROM=other"])
-    with pytest.raises(cdi.UnresolvableDevicesError, match="unresolvable CDI devices v.io/c=none, w.io/c=x"):
+    with pytest.raises(cdi.UnresolvableDevicesError, match=r"unresolvable CDI devices v\.io/c=none, w\.io/c=x"):
         cdi.resolve([high], ["v.io/c=none", "w.io/c=x"])
     with pytest.raises(cdi.UnresolvableDevicesError):
         cdi.resolve([high], ["v.io/c=d"])
@@ -230,14 +223,27 @@ def test_environments_see_the_pod_and_each_other():
     }
     with pytest.raises(ConfigMissingError, match="couldn't find key z in secret s"):
         environment(pod, {"env": [{"name": "S", "valueFrom": {"secretKeyRef": {"name": "s", "key": "z"}}}]}, around)
-    with pytest.raises(ConfigMissingError, match="fieldPath spec.nope"):
+    with pytest.raises(ConfigMissingError, match=r"fieldPath spec\.nope"):
         environment(pod, {"env": [{"name": "S", "valueFrom": {"fieldRef": {"fieldPath": "spec.nope"}}}]}, around)
     assert expand("a$(B", {}) == "a$(B"
 
 
 def test_mpirun_reads_the_guides_command_line():
     """Processes, processes per node, and the program; too few slots are refused."""
-    argv = "mpirun --bind-to core --map-by ppr:4:node -np 8 --report-bindings -q nvbandwidth -t x".split()
+    argv = [
+        "mpirun",
+        "--bind-to",
+        "core",
+        "--map-by",
+        "ppr:4:node",
+        "-np",
+        "8",
+        "--report-bindings",
+        "-q",
+        "nvbandwidth",
+        "-t",
+        "x",
+    ]
     order = order_of(argv)
     assert (order.processes, order.per_node, order.program) == (8, 4, ("nvbandwidth", "-t", "x"))
     hosts = hosts_of("w-0.j.default.svc slots=4\nw-1.j.default.svc slots=4\n")
@@ -245,4 +251,3 @@ def test_mpirun_reads_the_guides_command_line():
     assert [gpu for _, gpu in ranks_of(order, [("a", 4), ("b", 4)])] == [0, 1, 2, 3, 0, 1, 2, 3]
     with pytest.raises(MpirunError, match="8 processes asked for, 4 slots"):
         ranks_of(order, [("a", 4)])
-    assert time.monotonic() > 0

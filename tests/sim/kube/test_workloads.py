@@ -277,10 +277,10 @@ async def test_the_clique_label_can_be_wrong_or_switched_off(two):
 
 async def test_two_pods_for_one_channel_take_turns(two):
     """The node's only channel is exclusive: the second pod waits, says why, and gets it when the first is gone."""
-    here = {"spec": {"nodeSelector": {"kubernetes.io/hostname": "node-a"}}}
-    await two.pod("p", claim="channel", **{"spec": dict(here["spec"])})
+    here = {"nodeSelector": {"kubernetes.io/hostname": "node-a"}}
+    await two.pod("p", claim="channel", spec=dict(here))
     await two.running("p")
-    await two.pod("q", claim="channel", **{"spec": dict(here["spec"])})
+    await two.pod("q", claim="channel", spec=dict(here))
     await two.told("q", "FailedScheduling", "1 cannot allocate all claims")
     await two.cluster.delete(kinds.PODS, "p", "default")
     await two.running("q")

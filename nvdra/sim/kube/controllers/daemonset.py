@@ -28,6 +28,8 @@ from nvdra.sim.kube.shapes import (
     uid,
 )
 
+_COALESCE: Final = 0.02
+"""Many pods change at once: one look at all nodes is enough for them."""
 HASH: Final = "controller-revision-hash"
 _ALWAYS_TOLERATED: Final = (
     ("node.kubernetes.io/not-ready", "NoExecute"),
@@ -55,7 +57,7 @@ class DaemonSets:
         self._sets = sets
         self._nodes = nodes
         self.loop: Loop[Key] = Loop("daemonset controller", self._work)
-        self._owned = OwnedPods(cluster, pods, "DaemonSet", self.loop.add)
+        self._owned = OwnedPods(cluster, pods, "DaemonSet", lambda which: self.loop.later(which, _COALESCE))
         self._restarts: dict[tuple[str, str], int] = {}
         sets.listen(lambda _, new: self.loop.add(key(new)) if new else None)
         nodes.listen(self._node_changed)

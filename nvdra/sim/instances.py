@@ -1,0 +1,66 @@
+"""The driver's programs as instances in the rack's own process: what a container's command would have started."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from nvdra.adapters.kube.client import KubeClient
+from nvdra.apps.controller import Controller, ControllerSettings
+from nvdra.apps.daemon import ImexDaemon
+from nvdra.apps.daemon_settings import settings_from
+from nvdra.domains.compute_domain.manifests import DaemonSettings
+from nvdra.sim.imex.network import MemoryNetwork
+from nvdra.sim.imex.processes import PretendProcesses
+from nvdra.sim.imex.settings import place_of
+from nvdra.sim.kube.runtime.running import Say
+from nvdra.sim.launchers import InstanceLauncher, node_root_of
+from nvdra.sim.nodeplugin import plugin
+
+
+async def controller(
+    argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say, client: KubeClient
+) -> int:
+    """`nvdra controller`."""
+    version = await client.resource_version_of_api()
+    daemons = DaemonSettings(resource_version=version, max_nodes=int(env["MAX_NODES_PER_IMEX_DOMAIN"]))
+    await Controller(client, settings=ControllerSettings(pod_name=env["POD_NAME"], daemons=daemons)).run()
+    return 0
+
+
+async def kubelet_plugin(
+    argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say, client: KubeClient
+) -> int:
+    """`nvdra kubelet-plugin`."""
+    version = await client.resource_version_of_api()
+    await plugin(node_root_of(rootfs), env["NODE_NAME"], client, version).run()
+    return 0
+
+
+class Daemons:
+    """`nvdra imex-daemon run`, on one network of pretend nvidia-imex instances."""
+
+    def __init__(self) -> None:
+        self.network = MemoryNetwork()
+
+    async def run(
+        self, argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say, client: KubeClient
+    ) -> int:
+        """Until it ends by itself or is told to stop, as SIGTERM would tell it."""
+        place = place_of(node_root_of(rootfs), str(rootfs / "etc/hosts"), env["NVDRA_SIM_PERSIST"])
+        processes = PretendProcesses(place, self.network)
+        daemon = ImexDaemon(settings_from(env), client, processes)
+        life = asyncio.ensure_future(daemon.run())
+        try:
+            return await asyncio.shield(life)
+        except asyncio.CancelledError:
+            daemon.stop()
+            await life
+            raise
+        finally:
+            await processes.stop()
+
+
+def launcher(kubeconfig: Path) -> InstanceLauncher:
+    """All of the driver in this process."""
+    programs = {"controller": controller, "kubelet-plugin": kubelet_plugin, "imex-daemon": Daemons().run}
+    return InstanceLauncher(kubeconfig, programs)

@@ -1,0 +1,57 @@
+"""The statecharts' states as the driver's own log lines tell them, read from the containers' log files."""
+
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import define, field, frozen
+
+_LINE = re.compile(
+    r"\S+ \w (?P<kind>[a-z-]+) (?P<title>\S.*?): (?P<source>\S+|\(first sight\)) → (?P<state>\S+)(?P<rest>.*)"
+)
+
+
+@frozen
+class Step:
+    """One object went to another state."""
+
+    node: str
+    kind: str
+    title: str
+    state: str
+    because: str
+
+
+@define
+class StepReader:
+    """Follows all log files below the nodes' roots."""
+
+    nodes: Path
+    states: dict[tuple[str, str, str], Step] = field(factory=dict)
+    changed: dict[tuple[str, str, str], float] = field(factory=dict)
+    _read: dict[Path, int] = field(factory=dict)
+
+    def fresh(self) -> Iterator[Step]:
+        """What happened since the last call."""
+        for path in sorted(self.nodes.glob("*/var/log/pods/*/*/*.log")):
+            node = path.relative_to(self.nodes).parts[0]
+            with path.open("rb") as file:
+                file.seek(self._read.get(path, 0))
+                content = file.read()
+            whole = content.rfind(b"\n") + 1
+            self._read[path] = self._read.get(path, 0) + whole
+            for line in content[:whole].decode(errors="replace").splitlines():
+                found = _LINE.match(line)
+                if found:
+                    step = Step(node, found["kind"], found["title"], found["state"], _because(found["rest"]))
+                    self._note(step)
+                    yield step
+
+    def _note(self, step: Step) -> None:
+        key = (step.node, step.kind, step.title)
+        self.states[key], self.changed[key] = step, time.monotonic()
+
+
+def _because(rest: str) -> str:
+    return rest.partition("(")[2].rpartition(")")[0]
