@@ -1,5 +1,6 @@
 """YAML → Statechart, every fault at once, each with its file, line and path. Nothing here knows what states mean."""
 
+import keyword
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ _WORD = re.compile(r"[A-Z][A-Za-z]*")
 _DURATION = re.compile(r"(\d+)(s|m|h)")
 _SECONDS = {"s": 1, "m": 60, "h": 3600}
 _BOOLEANS = {"on", "off", "yes", "no", "y", "n", "true", "false"}
+_UNREADABLE = Guard("", (), frozenset())
+"""Stands for a guard that was blamed, so that the rest of its state is looked at too."""
 
 
 @frozen
@@ -66,7 +69,7 @@ def parse(text: str, file: str = "<text>") -> Loaded:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise StatechartError(f"{file}:{line}: not YAML: {error.problem}") from error
     except (yaml.YAMLError, RecursionError, ValueError) as error:
-        raise StatechartError(f"{file}:1: not YAML: {error}") from error
+        raise StatechartError(f"{file}:1: not YAML: {' '.join(str(error).split())}") from error
     reader = _Reader(file)
     chart = reader.statechart(root)
     if reader.faults:
@@ -105,8 +108,7 @@ class _Reader:
             states=states,
         )
         self.check_name(root, chart.name)
-        if not self.faults:
-            self.check_targets(root, chart)
+        self.check_targets(root, chart)
         return chart
 
     def check_name(self, root: Node, name: str) -> None:
@@ -121,8 +123,8 @@ class _Reader:
             else {}
         )
         for name in facts:
-            if node and not _FACT_NAME.fullmatch(name):
-                self.blame(node, ("facts", name), "a fact is named in snake_case")
+            if not _FACT_NAME.fullmatch(name) or keyword.iskeyword(name):
+                self._blame_at(("facts", name), "a fact is named in snake_case, and not by a word of Python")
         if node and len(facts) > MAX_FACTS:
             self.blame(node, ("facts",), f"{len(facts)} facts, at most {MAX_FACTS}: this is two statecharts")
         return facts
@@ -147,6 +149,8 @@ class _Reader:
             self.blame(keys["states"], (*at, "states"), f"nested deeper than {MAX_DEPTH}: this is two statecharts")
         if "states" in keys and "initial" not in keys:
             self.blame(node, at, "a state with states inside needs 'initial'")
+        if "initial" in keys and "states" not in keys:
+            self.blame(keys["initial"], (*at, "initial"), "a state without states inside has no 'initial'")
         if "preempts" in keys and depth > 1:
             self.blame(keys["preempts"], (*at, "preempts"), "only an outermost state may preempt")
         return State(
@@ -162,7 +166,8 @@ class _Reader:
             after=self.after(keys.get("after"), (*at, "after")),
             final=self.truth(keys.get("final"), (*at, "final")),
             initial=self.text(keys.get("initial"), (*at, "initial"), _STATE_NAME),
-            states=self.states(keys.get("states"), (*at, "states"), depth + 1, facts),
+            # a YAML alias may contain itself: what is too deep is blamed, not followed
+            states=self.states(keys.get("states"), (*at, "states"), depth + 1, facts) if depth < MAX_DEPTH else {},
         )
 
     def nexts(self, node: Node | None, at: _Path, facts: Mapping[str, str]) -> Iterator[Next]:
@@ -171,17 +176,16 @@ class _Reader:
             keys = self.mapping(item, here, {"when", "to"})
             if {"when", "to"} - set(keys):
                 self.blame(item, here, "needs 'when' and 'to'")
-                continue
-            guard = self.guard(keys["when"], (*here, "when"), facts)
-            if guard:
-                yield Next(guard, self.text(keys["to"], (*here, "to")))
+            guard = self.guard(keys.get("when"), (*here, "when"), facts)
+            yield Next(guard or _UNREADABLE, self.text(keys.get("to"), (*here, "to")))
 
     def guard(self, node: Node | None, at: _Path, facts: Mapping[str, str]) -> Guard | None:
-        if node is None:
-            return None
         text = self.text(node, at)
+        if node is None or not text:
+            return None
         if len(text) > guards.MAX_LENGTH:
             self.blame(node, at, f"a guard of {len(text)} characters, at most {guards.MAX_LENGTH}: name a fact")
+            return None
         try:
             guard = guards.parse(text)
         except GuardError as error:
@@ -201,7 +205,10 @@ class _Reader:
             if not found:
                 self.blame(value, (*at, key), f"{key!r} is not a duration such as 30s, 5m or 1h")
                 continue
-            after[float(found[1]) * _SECONDS[found[2]]] = self.text(value, (*at, key), _WORD)
+            seconds = float(found[1]) * _SECONDS[found[2]]
+            if seconds in after:
+                self.blame(value, (*at, key), "that time is written already in other words")
+            after[seconds] = self.text(value, (*at, key), _WORD)
         return after
 
     def truth(self, node: Node | None, at: _Path) -> bool:
@@ -264,6 +271,8 @@ class _Reader:
                     if getattr(state, key):
                         self._blame_at((*at, key), f"only a leaf may have {key!r}")
             for number, step in enumerate(state.next):
+                if not step.to:
+                    continue  # blamed already
                 if step.to.split(".")[-1] not in names:
                     self._blame_at((*at, "next", number, "to"), f"no state is called {step.to!r}")
                 elif step.to not in chain[-2].states if len(chain) > 1 else step.to not in chart.states:
@@ -273,6 +282,8 @@ class _Reader:
                         self._blame_at((*at, "next", number, "to"), f"{step.to!r} is ambiguous: write Outer.Inner")
 
     def _check_initial(self, root: Node, at: _Path, initial: str, states: Mapping[str, State]) -> None:
+        if not initial or not states:
+            return  # blamed already
         if initial not in states:
             self._blame_at(at, f"no state {initial!r} here; there are {', '.join(states)}")
         elif states[initial].preempts:

@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import attrs
 from attrs import field, frozen
@@ -27,14 +27,17 @@ _LIBRARIES: Final = ("usr/lib64", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-l
 
 @frozen
 class ImexDaemonSettings:
-    """One daemon. `health_port` None: no probes; `hold`: seconds that a start-up probe is held."""
+    """One daemon. `health_port` None: no probes; `hold`: seconds that a start-up probe is held.
+
+    `programs`: the folder of the driver's programs; None: searched for below `root`.
+    """
 
     identity: Identity
     root: Path = field(default=Path("/"))
     health_port: int | None = HEALTH_PORT
     hold: float = 9.0
     grace: float = 20.0
-    search: str | None = None
+    programs: Path | None = None
     statecharts: Path | None = None
     rhythm: Rhythm = RHYTHM
 
@@ -45,8 +48,10 @@ class ImexDaemonSettings:
 
     def program(self, name: str) -> Path:
         """A program of the driver, below our root; Refused when it is nowhere."""
+        if self.programs is not None:
+            return self.programs / name
         if self.root == Path("/"):
-            return located(name, path=self.search)
+            return located(name)
         return located(name, path="", folders=[str(self.root / folder.lstrip("/")) for folder in FOLDERS])
 
     @property
@@ -82,11 +87,11 @@ def daemon_settings(
     root: Path = Path("/"),
     *,
     extra: Mapping[str, str] | None = None,
-    statecharts: Path | None = None,
+    **others: Any,
 ) -> ImexDaemonSettings:
-    """With nvidia-imex's configuration made from it; ConfigError when that cannot be."""
+    """With nvidia-imex's configuration made from it; ConfigError when that cannot be. `others`: of the settings."""
     imex = ImexSettings(identity.addresses[0], str(Paths(root).nodes), extra=extra or {})
-    return ImexDaemonSettings(attrs.evolve(identity, config=imex_config(imex)), root, statecharts=statecharts)
+    return ImexDaemonSettings(attrs.evolve(identity, config=imex_config(imex)), root, **others)
 
 
 def driver_version_below(root: Path) -> str:

@@ -5,7 +5,10 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 
+import click
+
 from nvdra import loader
+from nvdra.apps import commands
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
 from nvdra.errors import ConfigError
@@ -30,7 +33,11 @@ def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
         folder / f"{chart.name}.md": page(chart, Path(os.path.relpath(path, folder)).as_posix())
         for path, chart in charts.items()
     }
-    tables = {"statecharts": _contents(charts.values()), "announcements": _announcements(charts.values())}
+    tables = {
+        "statecharts": _contents(charts.values()),
+        "announcements": _announcements(charts.values()),
+        "flags": _flags({"controller": commands.controller, "kubelet-plugin": commands.kubelet_plugin}),
+    }
     for path in sorted(docs.glob("*.md")):
         text = path.read_text(encoding="utf-8")
         if _MARKED.search(text):
@@ -54,6 +61,22 @@ def _announcements(charts: Collection[Statechart]) -> str:
         (f"`{reason}`", chart.name, when, about) for chart in charts for reason, when, about in announcements(chart)
     )
     return _text(table(("reason", "statechart", "when", "meaning"), rows))
+
+
+def _flags(processes: Mapping[str, click.Command]) -> str:
+    """Every flag once, with those that have it."""
+    owners: dict[tuple[str, str, str, str], list[str]] = {}
+    for name, command in processes.items():
+        for option in command.params:
+            if isinstance(option, click.Option):
+                owners.setdefault(_flag(option), []).append(name)
+    head = ("flag", "environment", "default", "meaning", "of")
+    return _text(table(head, ((*flag, ", ".join(names)) for flag, names in owners.items())))
+
+
+def _flag(option: click.Option) -> tuple[str, str, str, str]:
+    default = "required" if option.required else f"`{option.default}`" if option.default != "" else ""
+    return f"`{option.opts[0]}`", f"`{option.envvar}`", default, option.help or ""
 
 
 def _text(lines: Iterator[str]) -> str:

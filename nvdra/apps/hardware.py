@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 from attrs import define, field
@@ -19,6 +20,9 @@ from nvdra.ports import Files, Nvml, ProcDevices
 
 log = logging.getLogger(__name__)
 
+UNREGISTERED_EVERY = 0.1
+"""Seconds between two looks until the kubelet has registered us: devices are published at once then."""
+
 
 @define(eq=False)
 class Probe:
@@ -28,6 +32,7 @@ class Probe:
     proc: ProcDevices
     store: Store
     slices: SlicePublisher
+    registered: Callable[[], bool]
     every: float = 5.0
     _now: asyncio.Event = field(factory=asyncio.Event)
 
@@ -40,7 +45,7 @@ class Probe:
         while True:
             await self.look()
             try:
-                async with asyncio.timeout(self.every):
+                async with asyncio.timeout(self.every if self.registered() else UNREGISTERED_EVERY):
                     await self._now.wait()
             except TimeoutError:
                 pass
@@ -54,6 +59,8 @@ class Probe:
         if before is None or before.clique != reading.clique:
             log.info("this node: %s", reading.clique.because, extra={"kind": "node"})
         self.store.put(READINGS, reading)
+        if not self.registered():
+            return  # a pod that the kubelet cannot prepare yet would wait a minute and more for its next try
         try:
             await self.slices.publish(devices_of(reading))
         except NvdraError as error:

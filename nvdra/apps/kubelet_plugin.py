@@ -98,7 +98,9 @@ class KubeletPlugin:
         gate = self._bind(engine, announcer, paths, recovery)
         recovery.from_disk()
         slices = SlicePublisher(self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER)
-        self.probe = Probe(self.hardware.nvml, self.hardware.proc, engine.store, slices, settings.probe_every)
+        self.probe = Probe(
+            self.hardware.nvml, self.hardware.proc, engine.store, slices, self._registered, settings.probe_every
+        )
         status_files = StatusFiles(recovery.files, engine.store, recovery.domains)
         rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
         self.server = PluginServer(gate, paths, settings.health_address)
@@ -180,6 +182,10 @@ class KubeletPlugin:
         return Gate(
             engine, self.cluster, recovery.claims, gate_settings, memory, waker, self._look, observe=self.observe
         )
+
+    def _registered(self) -> bool:
+        status = self.server.registered if self.server else None
+        return status is not None and status.registered
 
     def _look(self, _: str) -> None:
         """A claim came: what hardware was seconds ago may be history."""

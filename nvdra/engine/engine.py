@@ -97,6 +97,7 @@ class Engine:
             seen = domain.observe(self.store, key, self.clock())
         except NotYet as wait:
             cell.not_yet = str(wait)
+            self.store.impatient.add(key)
             self.queue.add_at(key, self.clock() + NOT_YET_AGAIN)
             return
         findings = domain.facts.findings(seen)

@@ -1,5 +1,6 @@
 """Last seen objects, by kind and path, with indices; a change wakes the keys that are concerned. No IO."""
 
+from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from typing import Any, Protocol, TypeVar, cast
 
@@ -30,9 +31,14 @@ Concerns = Callable[[Any], Iterable[Key]]
 Indexer = Callable[[Any], Iterable[Hashable]]
 
 
+REMEMBERED = 4096
+"""So many objects that went away are remembered, for answers that are slower than the watch."""
+
+
 @define
 class _Shelf:
     objects: dict[str, Any] = field(factory=dict)
+    gone: OrderedDict[str, int] = field(factory=OrderedDict)
     indexers: dict[str, Indexer] = field(factory=dict)
     indices: dict[str, dict[Hashable, dict[str, Any]]] = field(factory=dict)
     concerns: list[Concerns] = field(factory=list)
@@ -44,12 +50,14 @@ class Store:
     """All that this process knows of the world."""
 
     wake: Callable[[Key], None]
+    impatient: set[Key] = field(factory=set)
+    """Keys that could not be looked at yet: woken when a kind has been listed whole."""
     _shelves: dict[str, _Shelf] = field(factory=dict)
 
     # What adapters say.
 
     def put(self, sort: Sort[T], thing: T) -> None:
-        """It was seen so. An older version of what is here is ignored: our own writes come back late on the watch."""
+        """It was seen so, by whoever watches. An older version of what is here is ignored."""
         shelf, path = self._shelf(sort), _path(thing)
         old = shelf.objects.get(path)
         if old is not None and (_older(thing, old) or thing == old):
@@ -58,10 +66,21 @@ class Store:
         self._reindex(shelf, path, old, thing)
         self._announce(shelf, old, thing)
 
+    def learn(self, sort: Sort[T], thing: T) -> None:
+        """It came back from a request of ours. The watch may have been faster: what it knows to be newer or gone stays."""
+        shelf, version = self._shelf(sort), _version(thing)
+        old = shelf.objects.get(_path(thing))
+        if version > shelf.gone.get(_uid(thing), -1) and (old is None or version >= _version(old)):
+            self.put(sort, thing)
+
     def drop(self, sort: Sort[T], thing: T) -> None:
         """It is gone; unless one of the same name with another uid is here already."""
         shelf, path = self._shelf(sort), _path(thing)
         old = shelf.objects.get(path)
+        if hasattr(thing, "metadata"):
+            shelf.gone[_uid(thing)] = max(_version(thing), shelf.gone.pop(_uid(thing), -1))
+            if len(shelf.gone) > REMEMBERED:
+                shelf.gone.popitem(last=False)
         if old is None or _uid(old) != _uid(thing):
             return
         del shelf.objects[path]
@@ -74,6 +93,9 @@ class Store:
         shelf.synced = True
         for thing in list(shelf.objects.values()):
             self._announce(shelf, None, thing)
+        late, self.impatient = self.impatient, set()
+        for key in sorted(late):
+            self.wake(key)
 
     # What domains declare.
 
@@ -142,10 +164,11 @@ def _uid(thing: Any) -> str:
     return cast("str", thing.metadata.uid if hasattr(thing, "metadata") else thing.path)
 
 
+def _version(thing: Any) -> int:
+    """Versions are numbers and may be compared (Kubernetes 1.35 says so, and it was always so); 0 for what has none."""
+    version = thing.metadata.resourceVersion if hasattr(thing, "metadata") else ""
+    return int(version) if version.isdigit() else 0
+
+
 def _older(new: Any, old: Any) -> bool:
-    if not hasattr(new, "metadata") or new.metadata.uid != old.metadata.uid:
-        return False
-    try:
-        return int(new.metadata.resourceVersion) < int(old.metadata.resourceVersion)
-    except ValueError:
-        return False
+    return _uid(new) == _uid(old) and _version(new) < _version(old)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.apps.controller import Controller, ControllerSettings
-from nvdra.apps.daemon import ImexDaemon
-from nvdra.apps.daemon_settings import settings_from
+from nvdra.apps.daemon_supervision import ImexDaemon
+from nvdra.apps.daemon_settings import settings_of
 from nvdra.domains.compute_domain.manifests import DaemonSettings
 from nvdra.sim.imex.network import MemoryNetwork
 from nvdra.sim.imex.processes import PretendProcesses
@@ -48,7 +48,7 @@ class Daemons:
         """Until it ends by itself or is told to stop, as SIGTERM would tell it."""
         place = place_of(node_root_of(rootfs), str(rootfs / "etc/hosts"), env["NVDRA_SIM_PERSIST"])
         processes = PretendProcesses(place, self.network)
-        daemon = ImexDaemon(settings_from(env), client, processes)
+        daemon = ImexDaemon(settings_of(env), client, processes, forward=on_output)
         life = asyncio.ensure_future(daemon.run())
         try:
             return await asyncio.shield(life)

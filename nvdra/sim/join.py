@@ -9,7 +9,7 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nvdra.api import names
-from nvdra.api.kinds import COMPUTE_DOMAINS, DAEMON_SETS, PODS, RESOURCE_SLICES, Kind
+from nvdra.api.kinds import COMPUTE_DOMAINS, PODS, RESOURCE_SLICES, Kind
 from nvdra.api.objects import ComputeDomain
 from nvdra.errors import NvdraError
 from nvdra.sim.apiserver.counters import Counts
@@ -43,7 +43,7 @@ class Joined:
 
 
 async def join(topology: Topology, say: Callable[[str], None], limit: float = 300.0) -> Joined:
-    """Build the rack, join all of its nodes, wait until every worker runs. Raises NvdraError when that takes too long."""
+    """Build the rack, join all of its nodes, wait until every worker runs. NvdraError when that takes too long."""
     async with Rack(RackSettings(topology, launcher=launcher)) as rack:
         race = _Race(rack, topology.nodes + topology.without_fabric, say, limit)
         return await race.run(topology)
@@ -56,8 +56,7 @@ class _Race:
         self.rack, self.nodes, self.say, self.limit = rack, nodes, say, limit
 
     async def run(self, topology: Topology) -> Joined:
-        slices = Kind(dict, RESOURCE_SLICES.kind, RESOURCE_SLICES.plural, group="resource.k8s.io", namespaced=False)
-        await self._until(f"{self.nodes} plugins to publish their devices", lambda: self._count(slices) >= self.nodes)
+        await self._until(f"{self.nodes} plugins to publish their devices", self._published)
         await self._create_domain()
         await self._until("the domain to be provisioned", self._provisioned)
         before = self.rack.api.counters.snapshot()
@@ -69,7 +68,7 @@ class _Race:
             await asyncio.sleep(0.01)
             now = time.monotonic()
             if not last_daemon and await self._daemons_ready() >= topology.nodes:
-                last_daemon = now
+                last_daemon = time.monotonic()
             if (await self._domain()).status.status == "Ready":
                 ready = now
             if now - began > self.limit:
@@ -136,15 +135,15 @@ class _Race:
         return condition is not None and condition.status == "True"
 
     async def _daemons_ready(self) -> int:
-        sets = (await self.rack.cluster.list(DAEMON_SETS, names.DRIVER_NAMESPACE, labels=names.DOMAIN_LABEL)).items
-        return sum(found.status.numberReady for found in sets)
+        pods = (await self.rack.cluster.list(PODS, names.DRIVER_NAMESPACE, labels=names.DOMAIN_LABEL)).items
+        return sum(pod.ready for pod in pods)
 
     async def _all_run(self) -> bool:
         pods = (await self.rack.cluster.list(PODS, "default")).items
         return sum(pod.status.phase == "Running" for pod in pods) >= self.nodes
 
-    def _count(self, kind: Kind[Any]) -> int:
-        return len(self.rack.api.store.collection(self.rack.api.store.ref(kind.group, kind.version, kind.plural)))
+    async def _published(self) -> bool:
+        return len((await self.rack.cluster.list(RESOURCE_SLICES)).items) >= self.nodes
 
     async def _until(self, what: str, holds: Callable[[], Any]) -> None:
         end = time.monotonic() + self.limit

@@ -12,7 +12,7 @@ from tests.core.charts import FACTS, begin, fact_sets, reference, statecharts
 
 
 @given(statecharts())
-@settings(max_examples=150)
+@settings(max_examples=80)
 def test_settles_where_the_reference_does(chart):
     """From every leaf and from the beginning, under every set of facts, interpreter and reference agree."""
     interpreter = Interpreter(compile_table(chart))
@@ -23,6 +23,7 @@ def test_settles_where_the_reference_does(chart):
 
 
 @given(statecharts(), fact_sets)
+@settings(max_examples=40)
 def test_a_path_is_a_chain_of_edges_that_hold(chart, facts):
     """Every edge of a path holds, begins where the one before ended, and the last ends in the leaf."""
     interpreter = Interpreter(compile_table(chart))
@@ -35,6 +36,7 @@ def test_a_path_is_a_chain_of_edges_that_hold(chart, facts):
 
 
 @given(statecharts(), fact_sets)
+@settings(max_examples=40)
 def test_an_unknown_state_is_the_beginning(chart, facts):
     """A state of an older statechart means nothing to a newer one: one begins anew."""
     interpreter = Interpreter(compile_table(chart))
@@ -42,6 +44,7 @@ def test_an_unknown_state_is_the_beginning(chart, facts):
 
 
 @given(statecharts())
+@settings(max_examples=30)
 def test_orders_and_reports_are_inherited(chart):
     """A leaf keeps what its ancestors keep, outermost first; its report is the innermost one."""
     for chain in chart.leaves():
@@ -65,6 +68,7 @@ def test_an_order_reads_as_a_sentence():
 
 
 @given(statecharts(), st.data())
+@settings(max_examples=30)
 def test_settling_remembers_nothing(chart, data):
     """settle is a function: what was settled before does not matter."""
     interpreter = Interpreter(compile_table(chart))

@@ -81,7 +81,9 @@ def drained(seen: ComputeDomainSnapshot) -> Finding:
 def remembered(seen: ComputeDomainSnapshot) -> bool:
     """The latch: written into the world, read back from wherever it survived."""
     condition = seen.domain.condition(FORMED) if seen.domain else None
-    return (condition is not None and condition.status == "True") or any(r.formed for r in seen.rosters)
+    if condition is not None:
+        return condition.status == "True"
+    return any(roster.formed for roster in seen.rosters)
 
 
 def _source(seen: ComputeDomainSnapshot) -> str:

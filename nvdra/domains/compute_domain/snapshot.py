@@ -19,7 +19,7 @@ BY_NODE = "node"
 
 @frozen
 class ComputeDomainSnapshot:
-    """One ComputeDomain (None when it is gone) and all that carries its uid."""
+    """One ComputeDomain (None when it is gone) and all that carries its uid. Of workload templates, only our own."""
 
     uid: str
     now: float
@@ -35,7 +35,11 @@ class ComputeDomainSnapshot:
     @property
     def workload_template(self) -> ResourceClaimTemplate | None:
         """The claim template that the spec names, if it is there and ours."""
-        return next((t for t in self.workload_templates if not t.metadata.deleting), None)
+        if self.domain is None:
+            return None
+        place = (self.domain.metadata.namespace, self.domain.spec.channel.resourceClaimTemplate.name)
+        here = (t for t in self.workload_templates if (t.metadata.namespace, t.metadata.name) == place)
+        return next((t for t in here if not t.metadata.deleting), None)
 
     @property
     def wanted_nodes(self) -> int:
@@ -75,7 +79,7 @@ def observe(store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
         uid=uid,
         now=now,
         domain=next(iter(store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None),
-        workload_templates=tuple(t for t in templates if _target(t) == "Workload"),
+        workload_templates=tuple(t for t in templates if _target(t) == "Workload" and ours(t, uid)),
         daemon_templates=tuple(t for t in templates if _target(t) == "Daemon"),
         daemon_sets=store.find(kinds.DAEMON_SETS, BY_DOMAIN, uid),
         daemons=pods,
@@ -88,6 +92,13 @@ def observe(store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
 def slice_of(store: Store, node: str) -> ResourceSlice | None:
     """The node's ResourceSlice of our driver: the pool is the node, the name is generated."""
     return next(iter(store.find(kinds.RESOURCE_SLICES, BY_NODE, node)), None)
+
+
+def ours(template: ResourceClaimTemplate, uid: str) -> bool:
+    """Made for this domain: its label, and the owner that only we write (or the Go driver's finalizer)."""
+    meta = template.metadata
+    owned = any(owner.uid == uid for owner in meta.ownerReferences) or names.FINALIZER in meta.finalizers
+    return meta.labels.get(names.DOMAIN_LABEL) == uid and owned
 
 
 def _target(template: ResourceClaimTemplate) -> str:

@@ -13,6 +13,7 @@ from nvdra.api.objects import (
     Condition,
     DomainNode,
     ImexDomainStatus,
+    Meta,
     Roster,
 )
 from nvdra.api.plain import plain
@@ -27,7 +28,7 @@ from nvdra.ports import WallClock
 
 MAX_LISTED_NODES = 2000
 """Above, the status lists IMEX domains only: one object has 1.5 MB, and every update goes to every watcher."""
-CALM = Pace(quiet=0.3, limit=1.5)
+CALM = Pace(quiet=1.0, limit=3.0)
 
 
 @frozen(eq=False)
@@ -41,6 +42,7 @@ class StatusReport:
     async def report(self, seen: ComputeDomainSnapshot, told: Told) -> None:
         domain = seen.domain
         if domain is None or told.leaf.final:
+            self.burst.written(seen.uid)
             return
         wanted = wanted_status(seen, told, rfc3339(self.wall()))
         path = domain.metadata.uid
@@ -48,8 +50,14 @@ class StatusReport:
             self.burst.written(path)
             return
         self.burst.hold(path, _essence(wanted), seen.now, AT_ONCE if _urgent(domain.status, wanted) else CALM)
-        patch = {"metadata": {"uid": domain.metadata.uid}, "status": _json(domain.status, wanted)}
-        meta = domain.metadata
+        meta = self._newest(domain)
+        if meta is None:
+            return  # gone, or changed under our hands: we were woken to look again
+        # the latch and the memory of indices are in it: nobody whose view is old may write over them
+        patch = {
+            "metadata": {"uid": meta.uid, "resourceVersion": meta.resourceVersion},
+            "status": _json(domain.status, wanted),
+        }
         try:
             after = await self.ports.cluster.patch(
                 kinds.COMPUTE_DOMAINS, meta.name, patch, meta.namespace, subresource="status"
@@ -57,7 +65,13 @@ class StatusReport:
         except NotFound:
             return
         self.burst.written(path)
-        self.ports.store.put(kinds.COMPUTE_DOMAINS, after)
+        self.ports.store.learn(kinds.COMPUTE_DOMAINS, after)
+
+    def _newest(self, domain: ComputeDomain) -> Meta | None:
+        """Our own write of the finalizer, a moment ago, made a new version; its status is still what we looked at."""
+        now = self.ports.store.get(kinds.COMPUTE_DOMAINS, domain.metadata.path)
+        same = now is not None and now.metadata.uid == domain.metadata.uid and now.status == domain.status
+        return now.metadata if now is not None and same else None
 
 
 def wanted_status(seen: ComputeDomainSnapshot, told: Told, now: str) -> ComputeDomainStatus:

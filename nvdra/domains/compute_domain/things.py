@@ -9,7 +9,7 @@ from nvdra.api import kinds, names
 from nvdra.api.objects import Meta, ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
-from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
+from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
@@ -78,7 +78,8 @@ class Finalizer:
             (kinds.CLAIM_TEMPLATES.at(version), meta.namespace),
         )
         for kind, namespace in places:
-            left = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
+            found = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
+            left = [t for t in found if namespace == own or not isinstance(t, ResourceClaimTemplate) or ours(t, meta.uid)]
             if left:
                 raise Again(f"{kind.kind} {left[0].metadata.path} is still there", after=0.5)
 
@@ -88,7 +89,10 @@ class Finalizer:
             after = await self.ports.cluster.patch(kinds.COMPUTE_DOMAINS, meta.name, patch, meta.namespace)
         except NotFound:
             return
-        self.ports.store.put(kinds.COMPUTE_DOMAINS, after)
+        if after.metadata.deleting and not after.metadata.finalizers:  # that was the last one: there is no such object
+            self.ports.store.drop(kinds.COMPUTE_DOMAINS, after)
+        else:
+            self.ports.store.learn(kinds.COMPUTE_DOMAINS, after)
 
 
 @frozen(eq=False)
@@ -104,18 +108,17 @@ class WorkloadTemplate:
         wanted = manifests.workload_template(seen.domain, self.ports.settings.resource_version)
         name, namespace = wanted["metadata"]["name"], seen.domain.metadata.namespace
         try:
-            self.ports.store.put(kind, await self.ports.cluster.create(kind, wanted, namespace))
+            self.ports.store.learn(kind, await self.ports.cluster.create(kind, wanted, namespace))
         except AlreadyExists:
             await self._whose(seen, name, namespace)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
-        await _confirm_gone(self.ports, seen)
-        await _delete_templates(self.ports, [t for t in seen.workload_templates if _ours(t, seen.uid)])
+        await _delete_templates(self.ports, seen, seen.workload_templates)
 
     async def _whose(self, seen: ComputeDomainSnapshot, name: str, namespace: str) -> None:
         kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
         there = await self.ports.cluster.get(kind, name, namespace)
-        if _ours(there, seen.uid):
+        if ours(there, seen.uid):
             raise Again(f"ResourceClaimTemplate {namespace}/{name} is there, our view is behind", after=0.2)
         owner = there.metadata.labels.get(names.DOMAIN_LABEL)
         by = f"belongs to the ComputeDomain with uid {owner}" if owner else "was not made by this ComputeDomain"
@@ -138,13 +141,12 @@ class DaemonTemplate:
         kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
         wanted = manifests.daemon_template(seen.domain, self.ports.settings)
         try:
-            self.ports.store.put(kind, await self.ports.cluster.create(kind, wanted, self.ports.settings.namespace))
+            self.ports.store.learn(kind, await self.ports.cluster.create(kind, wanted, self.ports.settings.namespace))
         except AlreadyExists as error:
             raise Again(str(error), after=1.0) from error
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
-        await _confirm_gone(self.ports, seen)
-        await _delete_templates(self.ports, seen.daemon_templates)
+        await _delete_templates(self.ports, seen, seen.daemon_templates)
 
 
 @frozen(eq=False)
@@ -164,7 +166,8 @@ class DaemonSet:
             await self._apply(wanted)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
-        await _confirm_gone(self.ports, seen)
+        if seen.daemon_sets:
+            await _confirm_gone(self.ports, seen)
         for there in seen.daemon_sets:
             await _strip(self.ports.cluster, kinds.DAEMON_SETS, there.metadata)
             await self.ports.cluster.delete(
@@ -177,12 +180,12 @@ class DaemonSet:
             made = await self.ports.cluster.create(kinds.DAEMON_SETS, wanted, namespace)
         except AlreadyExists as error:
             raise Again(str(error), after=1.0) from error
-        self.ports.store.put(kinds.DAEMON_SETS, made)
+        self.ports.store.learn(kinds.DAEMON_SETS, made)
 
     async def _apply(self, wanted: Json) -> None:
         name, namespace = wanted["metadata"]["name"], self.ports.settings.namespace
         made = await self.ports.cluster.patch(kinds.DAEMON_SETS, name, wanted, namespace, how="apply")
-        self.ports.store.put(kinds.DAEMON_SETS, made)
+        self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 
 @frozen(eq=False)
@@ -262,15 +265,12 @@ async def take_label(cluster: Cluster, node: str, uid: str) -> None:
     )
 
 
-def _ours(template: ResourceClaimTemplate, uid: str) -> bool:
-    """Made for this domain: its label, and the owner that only we write (or the Go driver's finalizer)."""
-    meta = template.metadata
-    owned = any(owner.uid == uid for owner in meta.ownerReferences) or names.FINALIZER in meta.finalizers
-    return meta.labels.get(names.DOMAIN_LABEL) == uid and owned
-
-
-async def _delete_templates(ports: Ports, templates: Sequence[ResourceClaimTemplate]) -> None:
+async def _delete_templates(
+    ports: Ports, seen: ComputeDomainSnapshot, templates: Sequence[ResourceClaimTemplate]
+) -> None:
     kind = kinds.CLAIM_TEMPLATES.at(ports.settings.resource_version)
+    if templates:
+        await _confirm_gone(ports, seen)
     for there in templates:
         await _strip(ports.cluster, kind, there.metadata)
         await ports.cluster.delete(kind, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid)
@@ -291,5 +291,5 @@ async def _confirm_gone(ports: Ports, seen: ComputeDomainSnapshot) -> None:
     living = await ports.cluster.list(kinds.COMPUTE_DOMAINS)
     for domain in living.items:
         if domain.metadata.uid == seen.uid:
-            ports.store.put(kinds.COMPUTE_DOMAINS, domain)
+            ports.store.learn(kinds.COMPUTE_DOMAINS, domain)
             raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)

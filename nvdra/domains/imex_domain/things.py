@@ -18,6 +18,7 @@ from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject, WallClock
 
+ADDRESSING = Pace(quiet=0.5, limit=1.0)
 JOINING = Pace(quiet=0.15, limit=0.6)
 GETTING_READY = Pace(quiet=0.1, limit=0.3)
 TALKING = Pace(quiet=3.0, limit=6.0)
@@ -171,11 +172,19 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
     places = [(e.nodeName, e.index, e.ipAddress) for e in wanted.daemons]
     if old is None or places != [(e.nodeName, e.index, e.ipAddress) for e in old.daemons]:
         expected = seen.domain.spec.numNodes if seen.domain else 0
-        complete = 0 < expected <= len(seen.members) and all(e.ipAddress for e in wanted.daemons if e.cliqueID)
-        return AT_ONCE if complete else JOINING
+        if not all(e.ipAddress for e in wanted.daemons if e.cliqueID):
+            return ADDRESSING  # a daemon can do nothing without addresses; a slow pod holds the others up for a second
+        return AT_ONCE if _all_here(seen, expected) else JOINING
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
         return GETTING_READY
     return TALKING
+
+
+def _all_here(seen: ImexDomainSnapshot, expected: int) -> bool:
+    """Nobody else is expected in this clique: all of numNodes are here, or have joined in other cliques."""
+    others = sum(entry.nodes for entry in seen.domain.status.imexDomains) if seen.domain else 0
+    mine = seen.remembered.nodes if seen.remembered else 0
+    return 0 < expected <= len(seen.members) + others - mine
 
 
 def _same(a: Roster, b: Roster) -> bool:

@@ -31,30 +31,44 @@ def applied(store: "ObjectStore", ref: Ref, patch: Any, how: Writing) -> Entry:
     wanted = fields.of(patch, keys)
     old = store.collection(ref).entries.get(ref.key)
     if old is None:
-        if ref.subresource:
-            return store.get(ref)  # says that it is not found
-        body = {**clone(patch), "metadata": {**clone(patch.get("metadata") or {}), "name": ref.name}}
-        body["metadata"]["managedFields"] = [_record(ref, how, wanted, store.clock())]
-        return store.create(ref, body, how)
-    base = clone(old.spoken(ref.version))
-    said = patch.get("metadata") or {}
-    for precondition in ("uid", "resourceVersion"):
-        if said.get(precondition):
-            base["metadata"][precondition] = said[precondition]
-    owners = _owners(base, keys)
-    mine = next((o for o in owners if _is(o, how.manager, ref)), None)
-    had = fields.decoded(mine["fieldsV1"]) if mine else frozenset()
-    _refuse_conflicts(owners, wanted, base, (ref, how, keys))
+        return _created(store, ref, patch, (how, wanted))
+    base = _base(old, patch, ref)
+    has = fields.of(base, keys)
+    owners = _owners(base, has)
+    _refuse_conflicts(owners, _changed(wanted, has), (ref, how))
+    mine = next((owner for owner in owners if _is(owner, how.manager, ref)), None)
+    others = [owner for owner in owners if owner is not mine]
     merged = _merge(base, patch, ("", ""), keys)
-    others = frozenset().union(*(fields.decoded(o["fieldsV1"]) for o in owners if o is not mine))
-    for path in sorted(had - wanted.keys() - others, key=len, reverse=True):
-        fields.removed(merged, path, keys)
-    rest = [_without(o, _changed(wanted, fields.of(base, keys))) for o in owners if o is not mine]
+    wanted_by_others = frozenset().union(*map(_fields, others))
+    fields.remove(merged, _fields(mine) - wanted.keys() - wanted_by_others, keys)
     record = _record(ref, how, wanted, store.clock())
     if mine and mine["fieldsV1"] == record["fieldsV1"]:
-        record = mine
-    merged["metadata"]["managedFields"] = [*(o for o in rest if o["fieldsV1"]), record]
+        record = mine  # the time stays: applying the same again is no write
+    rest = [_without(owner, _changed(wanted, has)) for owner in others]
+    merged["metadata"]["managedFields"] = [*(owner for owner in rest if owner["fieldsV1"]), record]
     return store.replace_patched(ref, old, merged, how)
+
+
+def _created(store: "ObjectStore", ref: Ref, patch: Json, of: tuple[Writing, Iterable[fields.Path]]) -> Entry:
+    if ref.subresource:
+        return store.get(ref)  # says that it is not found
+    how, wanted = of
+    body = clone(patch)
+    body["metadata"] = {**(body.get("metadata") or {}), "name": ref.name}
+    body["metadata"]["managedFields"] = [_record(ref, how, wanted, store.clock())]
+    return store.create(ref, body, how)
+
+
+def _base(old: Entry, patch: Json, ref: Ref) -> Json:
+    """The object as it is, with the preconditions of the patch."""
+    base: Json = clone(old.spoken(ref.version))
+    said = patch.get("metadata") or {}
+    base["metadata"].update({name: said[name] for name in ("uid", "resourceVersion") if said.get(name)})
+    return base
+
+
+def _fields(owner: Json | None) -> fields.Fields:
+    return fields.decoded(owner["fieldsV1"]) if owner else frozenset()
 
 
 def _check(ref: Ref, patch: Any) -> None:
@@ -74,13 +88,13 @@ def _schema(ref: Ref) -> Json | None:
     return next((v["schema"]["openAPIV3Schema"] for v in versions if v.get("storage")), None)
 
 
-def _owners(base: Json, keys: fields.ListKeys) -> list[Json]:
+def _owners(base: Json, has: Iterable[fields.Path]) -> list[Json]:
     owners = base["metadata"].get("managedFields")
     if owners:
         return list(owners)
     if _CLIENT_SIDE in (base["metadata"].get("annotations") or {}):
         return []  # kubectl moves from client-side to server-side apply: it owned everything
-    everything = fields.encoded(path for path in fields.of(base, keys) if path[0] != "f:status")
+    everything = fields.encoded(path for path in has if path[0] != "f:status")
     return [
         {
             "manager": _BEFORE,
@@ -96,20 +110,11 @@ def _is(owner: Json, manager: str, ref: Ref) -> bool:
     return _told(owner) == (manager, _APPLY, ref.subresource)
 
 
-def _refuse_conflicts(
-    owners: list[Json], wanted: dict[fields.Path, Any], base: Json, of: tuple[Ref, Writing, fields.ListKeys]
-) -> None:
-    ref, how, keys = of
-    if how.force:
-        return
-    changed = _changed(wanted, fields.of(base, keys))
-    told = [
-        (owner, path)
-        for owner in owners
-        if not _is(owner, how.manager, ref)
-        for path in sorted(fields.decoded(owner["fieldsV1"]) & changed)
-    ]
-    if not told:
+def _refuse_conflicts(owners: list[Json], changed: frozenset[fields.Path], of: tuple[Ref, Writing]) -> None:
+    ref, how = of
+    others = [owner for owner in owners if not _is(owner, how.manager, ref)]
+    told = [(owner, path) for owner in others for path in sorted(_fields(owner) & changed)]
+    if how.force or not told:
         return
     causes = [
         {
@@ -175,7 +180,7 @@ def _record(ref: Ref, how: Writing, wanted: Iterable[fields.Path], now: float) -
 
 
 def _without(owner: Json, paths: frozenset[fields.Path]) -> Json:
-    left = fields.decoded(owner["fieldsV1"]) - paths
+    left = _fields(owner) - paths
     return {**owner, "fieldsV1": fields.encoded(left)}
 
 
@@ -192,7 +197,7 @@ def recorded(ref: Ref, new: Json, old: Json, how: Writing, now: float) -> Json:
         return new
     rest = [_without(owner, touched | gone) for owner in owners if not _updater(owner, how.manager, ref)]
     mine = next((owner for owner in owners if _updater(owner, how.manager, ref)), None)
-    held = ((fields.decoded(mine["fieldsV1"]) if mine else frozenset()) | touched) - gone
+    held = (_fields(mine) | touched) - gone
     record = {**_record(ref, how, held, now), "operation": "Update"}
     kept = [owner for owner in rest if owner["fieldsV1"]]
     return {**new, "metadata": {**new["metadata"], "managedFields": [*kept, record] if held else kept}}

@@ -56,7 +56,7 @@ class Entry:
         """It as a frozen class, decoded once for everybody."""
         found = self._typed.get((type_, version))
         if found is None:
-            found = self._typed[type_, version] = msgspec.convert(self.spoken(version), type_, strict=False)
+            found = self._typed[type_, version] = msgspec.convert(self.spoken(version), type_)
         typed: T = found
         return typed
 

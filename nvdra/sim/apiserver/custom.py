@@ -1,11 +1,11 @@
 """Custom resources: CRD objects become resources with a compiled schema, and objects are held against it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from attrs import define, field, frozen
 
-from nvdra.sim.apiserver import builtin, cel, schema, shaping
+from nvdra.sim.apiserver import builtin, cel, jsonpath, schema, shaping
 from nvdra.sim.apiserver.collection import Change
 from nvdra.sim.apiserver.requests import Writing
 from nvdra.sim.apiserver.resources import Catalog, Resource
@@ -127,7 +127,19 @@ def resource_of(definition: Json) -> Resource:
 
 def definition_flaws(obj: Json) -> list[Flaw]:
     """What is wrong with a CRD."""
-    spec, found = obj.get("spec") or {}, []
+    spec = obj.get("spec") or {}
+    found = _missing(spec)
+    if found:
+        return found
+    said, name = obj["metadata"].get("name"), f"{spec['names']['plural']}.{spec['group']}"
+    if said != name:
+        found.append(Flaw("metadata.name", f'Invalid value: "{said}": must be spec.names.plural+"."+spec.group'))
+    if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
+        found.append(Flaw("spec.versions", "Invalid value: must have exactly one version marked as storage version"))
+    return found + _schema_flaws(spec["versions"])
+
+
+def _missing(spec: Json) -> list[Flaw]:
     names = spec.get("names") or {}
     required = {
         "spec.group": spec.get("group"),
@@ -135,31 +147,25 @@ def definition_flaws(obj: Json) -> list[Flaw]:
         "spec.names.kind": names.get("kind"),
         "spec.versions": spec.get("versions"),
     }
-    found += [Flaw(where, "Required value", "FieldValueRequired") for where, value in required.items() if not value]
-    if spec.get("scope") not in ("Namespaced", "Cluster"):
-        found.append(
-            Flaw(
-                "spec.scope", f'Unsupported value: "{spec.get("scope", "")}": supported values: "Cluster", "Namespaced"'
-            )
-        )
-    if found:
-        return found
-    name = f"{names['plural']}.{spec['group']}"
-    if obj["metadata"].get("name") != name:
-        found.append(
-            Flaw(
-                "metadata.name",
-                f'Invalid value: "{obj["metadata"].get("name")}": must be spec.names.plural+"."+spec.group',
-            )
-        )
-    if sum(bool(version.get("storage")) for version in spec["versions"]) != 1:
-        found.append(Flaw("spec.versions", "Invalid value: must have exactly one version marked as storage version"))
-    return found + _schema_flaws(spec["versions"])
+    found = [Flaw(where, "Required value", "FieldValueRequired") for where, value in required.items() if not value]
+    if (scope := spec.get("scope", "")) not in ("Namespaced", "Cluster"):
+        words = f'Unsupported value: "{scope}": supported values: "Cluster", "Namespaced"'
+        found.append(Flaw("spec.scope", words, "FieldValueNotSupported"))
+    return found
+
+
+def _column_flaws(version: Json, where: str) -> Iterator[Flaw]:
+    for index, column in enumerate(version.get("additionalPrinterColumns") or []):
+        try:
+            jsonpath.parse(column["jsonPath"])
+        except ValueError as error:
+            yield Flaw(f"{where}[{index}].jsonPath", f"Invalid value: {error}")
 
 
 def _schema_flaws(versions: list[Json]) -> list[Flaw]:
-    found = []
+    found: list[Flaw] = []
     for index, version in enumerate(versions):
+        found += _column_flaws(version, f"spec.versions[{index}].additionalPrinterColumns")
         where = f"spec.versions[{index}].schema.openAPIV3Schema"
         said = (version.get("schema") or {}).get("openAPIV3Schema")
         if not said:

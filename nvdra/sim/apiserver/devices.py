@@ -18,6 +18,7 @@ _MAX_DEVICES = 128
 _MAX_TAINTED_DEVICES = 64
 _MAX_ATTRIBUTES = 32
 _MAX_TEXT = 64
+_MAX_IDENTIFIER = 32
 _PLACEMENTS = ("nodeName", "nodeSelector", "allNodes", "perDeviceNodeSelection")
 
 
@@ -100,24 +101,21 @@ def _claim_status(status: Json, before: Json, *, deleting: bool) -> Iterator[Fla
     yield from too_many("status.reservedFor", consumers, _MAX_CONSUMERS)
     yield from named_once("status.reservedFor", consumers, "uid")
     if consumers and not allocation:
-        yield Flaw(
-            "status.reservedFor", "Forbidden: may not be specified when `allocated` is not set", "FieldValueForbidden"
-        )
+        words = "Forbidden: may not be specified when `allocated` is not set"
+        yield Flaw("status.reservedFor", words, "FieldValueForbidden")
     known = {consumer.get("uid") for consumer in before.get("reservedFor") or []}
     if deleting and any(consumer.get("uid") not in known for consumer in consumers):
-        yield Flaw(
-            "status.reservedFor",
-            "Forbidden: new entries may not be added while `deallocationRequested` or `deletionTimestamp` are set",
-            "FieldValueForbidden",
-        )
-    given = {(r.get("driver"), r.get("pool"), r.get("device"), r.get("shareID")) for r in results or []}
-    for index, device in enumerate(status.get("devices") or []):
-        key = device.get("driver"), device.get("pool"), device.get("device"), device.get("shareID")
-        if key not in given:
-            yield Flaw(
-                f"status.devices[{index}]",
-                f"Invalid value: {json.dumps(key)}: must be an allocated device in the claim",
-            )
+        words = "Forbidden: new entries may not be added while `deletionTimestamp` is set"
+        yield Flaw("status.reservedFor", words, "FieldValueForbidden")
+    given = set(map(_device_key, results or ()))
+    for index, device in enumerate(status.get("devices") or ()):
+        if _device_key(device) not in given:
+            words = f"Invalid value: {json.dumps(_device_key(device))}: must be an allocated device in the claim"
+            yield Flaw(f"status.devices[{index}]", words)
+
+
+def _device_key(said: Json) -> tuple[Any, ...]:
+    return said.get("driver"), said.get("pool"), said.get("device"), said.get("shareID")
 
 
 def claim_template(new: Json, old: Json | None) -> Iterator[Flaw]:
@@ -184,27 +182,17 @@ def _pool(pool: Json) -> Iterator[Flaw]:
 def _device(device: Json, path: str) -> Iterator[Flaw]:
     attributes, capacity = device.get("attributes") or {}, device.get("capacity") or {}
     if len(attributes) + len(capacity) > _MAX_ATTRIBUTES:
-        yield Flaw(
-            path,
-            f"Invalid value: more than {_MAX_ATTRIBUTES} attributes and capacities",
-        )
+        yield Flaw(path, f"Invalid value: more than {_MAX_ATTRIBUTES} attributes and capacities")
     for name in (*attributes, *capacity):
         domain, slash, identifier = name.rpartition("/")
-        if (
-            not identifier.isidentifier()
-            or not identifier.isascii()
-            or len(identifier) > 32
-            or (slash and not is_subdomain(domain))
-        ):
-            yield Flaw(
-                f"{path}.attributes",
-                f'Invalid value: "{name}": not a C identifier of at most 32 characters',
-            )
+        good = identifier.isidentifier() and identifier.isascii() and len(identifier) <= _MAX_IDENTIFIER
+        if not good or (slash and not is_subdomain(domain)):
+            words = f'Invalid value: "{name}": not a C identifier of at most {_MAX_IDENTIFIER} characters'
+            yield Flaw(f"{path}.attributes", words)
     for name, value in attributes.items():
+        where = f"{path}.attributes[{name}]"
         if len(value) != 1:
-            yield Flaw(f"{path}.attributes[{name}]", "Invalid value: exactly one value must be specified")
+            yield Flaw(where, "Invalid value: exactly one value must be specified")
         text = value.get("string", value.get("version"))
         if isinstance(text, str) and len(text) > _MAX_TEXT:
-            yield Flaw(
-                f"{path}.attributes[{name}]", f"Too long: may not be more than {_MAX_TEXT} bytes", "FieldValueTooLong"
-            )
+            yield Flaw(where, f"Too long: may not be more than {_MAX_TEXT} bytes", "FieldValueTooLong")

@@ -43,19 +43,9 @@ def _document(store: ObjectStore, parts: list[str], request: web.Request) -> Jso
         case ["version"]:
             return _version(store)
         case ["api"]:
-            address = [{"clientCIDR": "0.0.0.0/0", "serverAddress": request.host}]
-            return (
-                _groups_v2(store, core=True)
-                if aggregated
-                else {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": address}
-            )
+            return _groups_v2(store, core=True) if aggregated else _core(request.host)
         case ["apis"]:
-            groups = [_group(store, name) for name in _groups(store) if name]
-            return (
-                _groups_v2(store, core=False)
-                if aggregated
-                else {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
-            )
+            return _groups_v2(store, core=False) if aggregated else _all_groups(store)
         case ["apis", group] if group in _groups(store):
             return {"apiVersion": "v1", **_group(store, group), "kind": "APIGroup"}
         case ["api", version]:
@@ -65,10 +55,18 @@ def _document(store: ObjectStore, parts: list[str], request: web.Request) -> Jso
         case ["metrics"] | ["logs", *_] | ["debug", *_]:
             raise not_implemented(f"/{parts[0]}")
         case [""]:
-            return {
-                "paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/sim/counters", "/version"]
-            }
+            return {"paths": ["/api", "/apis", *_HEALTH, "/openapi/v3", "/sim/counters", "/version"]}
     return None
+
+
+def _core(host: str) -> Json:
+    address = [{"clientCIDR": "0.0.0.0/0", "serverAddress": host}]
+    return {"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": address}
+
+
+def _all_groups(store: ObjectStore) -> Json:
+    groups = [_group(store, name) for name in _groups(store) if name]
+    return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
 def _version(store: ObjectStore) -> Json:

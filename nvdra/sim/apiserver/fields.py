@@ -115,9 +115,10 @@ def told(path: Path) -> str:
     return text
 
 
-def removed(obj: Json, path: Path, keys: ListKeys) -> None:
-    """Take one leaf out of an object, and objects and items that have become empty by it."""
-    _remove(obj, path, ("", ""), keys)
+def remove(obj: Json, paths: Iterable[Path], keys: ListKeys) -> None:
+    """Take leaves out of an object, and what has become empty by it: fields first, then the items that held them."""
+    for path in sorted(paths, key=lambda path: (path[-1] == _SELF, -len(path), path)):
+        _remove(obj, path, ("", ""), keys)
 
 
 def _remove(value: Any, path: Path, names: tuple[str, str], keys: ListKeys) -> bool:
@@ -133,7 +134,10 @@ def _remove(value: Any, path: Path, names: tuple[str, str], keys: ListKeys) -> b
     if sort == "k" and isinstance(value, list):
         by = keys(names[0], names[1], value) or ()
         for item in [item for item in value if isinstance(item, dict) and item_step(item, by) == path[0]]:
-            if path[1:] == (_SELF,) or _remove(item, path[1:], names, keys):
-                value.remove(item)
+            if path[1:] == (_SELF,):
+                if item.keys() <= set(by):  # else somebody wants something of it
+                    value.remove(item)
+            elif path[1:] not in {(f"f:{key}",) for key in by}:  # keys go with their item
+                _remove(item, path[1:], names, keys)
         return not value
     return False

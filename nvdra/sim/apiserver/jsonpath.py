@@ -6,7 +6,7 @@ from typing import Any
 from attrs import frozen
 
 _STEP = re.compile(
-    r"""\.(?P<name>[\w-]+)|\['(?P<quoted>[^']+)'\]|\[(?P<index>-?\d+|\*)\]"""
+    r"""\.(?P<name>[^.\[\]]+)|\['(?P<quoted>[^']+)'\]|\[(?P<index>-?\d+|\*)\]"""
     r"""|\[\?\(@\.(?P<key>[\w.-]+)\s*==\s*['"](?P<value>[^'"]*)['"]\)\]"""
 )
 

@@ -1,4 +1,4 @@
-"""What `kubectl create namespace|configmap|secret|serviceaccount` sends: Kubernetes' protobuf, for these four kinds.
+"""What `kubectl create namespace|configmap|secret|serviceaccount` and `kubectl drain` send: Kubernetes' protobuf.
 
 The field numbers are the API's own and never change. Other kinds are refused with a word on what to do instead.
 """
@@ -10,7 +10,7 @@ from typing import Any, Literal
 from nvdra.sim.apiserver.status import StatusError, bad_request
 
 Json = dict[str, Any]
-Field = tuple[str, Literal["text", "bytes", "bool", "message", "texts", "messages", "map", "bytes-map"], str]
+Field = tuple[str, Literal["text", "bytes", "bool", "number", "message", "texts", "messages", "map", "bytes-map"], str]
 
 _MAGIC = b"k8s\x00"
 _MESSAGES: Mapping[str, Mapping[int, Field]] = {
@@ -42,8 +42,15 @@ _MESSAGES: Mapping[str, Mapping[int, Field]] = {
     },
     "ServiceAccount": {1: ("metadata", "message", "ObjectMeta"), 3: ("imagePullSecrets", "messages", "LocalReference")},
     "LocalReference": {1: ("name", "text", "")},
+    "DeleteOptions": {
+        1: ("gracePeriodSeconds", "number", ""),
+        2: ("preconditions", "message", "Preconditions"),
+        4: ("propagationPolicy", "text", ""),
+        5: ("dryRun", "texts", ""),
+    },
+    "Preconditions": {1: ("uid", "text", ""), 2: ("resourceVersion", "text", "")},
 }
-_KINDS = ("Namespace", "ConfigMap", "Secret", "ServiceAccount")
+_KINDS = ("Namespace", "ConfigMap", "Secret", "ServiceAccount", "DeleteOptions")
 
 
 def decoded(raw: bytes) -> Json:
@@ -73,6 +80,8 @@ def _message(raw: bytes, name: str) -> Json:
                 result[field] = value.decode() or None
             case "bytes":
                 result[field] = base64.b64encode(value).decode()
+            case "number":
+                result[field] = value
             case "bool":
                 result[field] = bool(value)
             case "message":
@@ -102,6 +111,8 @@ def _fields(raw: bytes) -> Iterator[tuple[int, Any]]:
                 yield tag >> 3, value
             case 2:
                 size, place = _varint(raw, place)
+                if place + size > len(raw):
+                    raise IndexError(size)
                 yield tag >> 3, raw[place : place + size]
                 place += size
             case kind:

@@ -102,16 +102,16 @@ def _listing(ref: Ref, page: Page, meta: Json) -> bytes:
 
 
 async def _create(exchange: Exchange, ref: Ref) -> web.Response:
-    body = await exchange.body()
     store = exchange.store
+    if (ref.subresource or ref.name) and ref.subresource not in ("binding", "eviction"):
+        raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    body = await exchange.body()
     if ref.subresource == "binding":
         store.bind(ref, body)
         return raw(msgspec.json.encode(_success()), status=201)
     if ref.subresource == "eviction":
         store.delete(ref)
         return raw(msgspec.json.encode(_success()), status=201)
-    if ref.subresource or ref.name:
-        raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     return _object(exchange, ref, store.create(ref, body, exchange.writing()), 201)
 
 

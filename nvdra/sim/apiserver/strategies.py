@@ -10,10 +10,14 @@ from nvdra.sim.apiserver.status import Flaw
 from nvdra.sim.apiserver.validation import RULES
 
 Json = dict[str, Any]
+_CLAIMS = ("resource.k8s.io", "resourceclaims")
 
 
 def default(resource: Resource, obj: Json, old: Json | None = None) -> None:
-    """Fill in what the real server would fill in. What did not change has its defaults already."""
+    """Fill in what the real server would fill in; a claim that is given back loses what was told of its devices."""
+    status = obj.get("status") or {}
+    if resource.key == _CLAIMS and "devices" in status and not status.get("allocation"):
+        obj["status"] = {key: value for key, value in status.items() if key != "devices"}
     fill = DEFAULTS.get(resource.key)
     if fill is None or (old is not None and obj.get("spec") == old.get("spec")):
         return

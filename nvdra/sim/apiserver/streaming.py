@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from nvdra.sim.apiserver import tables
+from nvdra.sim.apiserver import tables, versions
 from nvdra.sim.apiserver.exchange import Exchange
 from nvdra.sim.apiserver.faults import refusal
 from nvdra.sim.apiserver.resources import Ref
@@ -21,17 +21,9 @@ _DEFAULT_TIMEOUT = 1800
 
 async def watch(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     """Follow a collection until the client goes, the time is over or the server stops."""
-    store, query = exchange.store, exchange.query
-    selector = exchange.selector(ref)
-    streaming_list = query.get("sendInitialEvents") in _TRUE
     response = web.StreamResponse(headers={"Content-Type": "application/json"})
     try:
-        if rule := exchange.faults.struck(exchange.call, ("gone",)):
-            raise refusal(rule, exchange.call)
-        version = query.get("resourceVersion", "")
-        if rule := exchange.faults.struck(exchange.call, ("stale",)):
-            version = str(max(1, (int(version or 0) or store.version) - rule.versions))
-        watcher = store.watch(ref, selector, version, initial=_initial(query.get("sendInitialEvents")))
+        watcher = _begun(exchange, ref)
     except StatusError as error:
         if error.code != 410:
             raise
@@ -42,12 +34,22 @@ async def watch(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     exchange.count(200)
     try:
         await response.prepare(exchange.request)
-        await _Stream(exchange, ref, watcher, response).run(streaming_list=streaming_list)
+        await _Stream(exchange, ref, watcher, response).run()
     except ConnectionResetError:
         pass  # the client has gone
     finally:
-        store.unwatch(watcher)
+        exchange.store.unwatch(watcher)
     return response
+
+
+def _begun(exchange: Exchange, ref: Ref) -> Watcher:
+    store, query = exchange.store, exchange.query
+    if rule := exchange.faults.struck(exchange.call, ("gone",)):
+        raise refusal(rule, exchange.call)
+    version = query.get("resourceVersion", "")
+    if rule := exchange.faults.struck(exchange.call, ("stale",)):
+        version = str(max(1, (versions.version_number(version) or store.version) - rule.versions))
+    return store.watch(ref, exchange.selector(ref), version, initial=_initial(query.get("sendInitialEvents")))
 
 
 def _initial(said: str | None) -> bool | None:
@@ -64,11 +66,11 @@ class _Stream:
         self.bookmarks = exchange.query.get("allowWatchBookmarks") in _TRUE
         self.table = tables.Columns(exchange, ref) if tables.wanted(exchange.request) else None
 
-    async def run(self, *, streaming_list: bool) -> None:
+    async def run(self) -> None:
         """Write events as they come."""
         clock = asyncio.get_running_loop().time
         end = clock() + float(self.exchange.query.get("timeoutSeconds") or _DEFAULT_TIMEOUT)
-        if streaming_list:
+        if self.exchange.query.get("sendInitialEvents") in _TRUE:
             await self._send(self.watcher.take())
             await self._bookmark({"k8s.io/initial-events-end": "true"})
         while (left := end - clock()) > 0 and not self.watcher.closed:

@@ -1,7 +1,6 @@
 """Table answers for `kubectl get`: rows of cells, with as much of each object as the client asked for."""
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from aiohttp import web
@@ -53,8 +52,8 @@ class Columns:
         }
 
     def _row(self, entry: Entry) -> Json:
-        now = time.time()
-        cells = [_cell(column.value, entry.object, now) for column in self._columns]
+        now = self.exchange.store.clock()
+        cells = [column.value(entry.object, now) for column in self._columns]
         include = self.exchange.query.get("includeObject", "Metadata")
         if include == "None":
             return {"cells": cells}
@@ -62,7 +61,3 @@ class Columns:
             return {"cells": cells, "object": entry.spoken(self.ref.version)}
         meta = {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.meta}
         return {"cells": cells, "object": meta}
-
-
-def _cell(value: Callable[[Json, float], Any], obj: Json, now: float) -> Any:
-    return value(obj, now)

@@ -56,6 +56,9 @@ class Rules:
         return sum(weights.get(node_labels.get(key, ""), 0) for key, weights in self.liked)
 
 
+NO_RULES = Rules((), (), ())
+
+
 def rules_of(pod: Json, neighbours: Neighbours) -> Rules:
     """Look at all neighbours once, so that asking about a node is cheap."""
     allowed = [_allowed(term, pod, neighbours) for term in _terms(affinity(pod["spec"], "podAffinity", "required"))]

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from decimal import Decimal
 
+from nvdra.sim.kube.affinity import has_rules
 from nvdra.sim.kube.devices import DeviceId
 from nvdra.sim.kube.mirror import Mirror
 from nvdra.sim.kube.quantity import pod_requests, quantity
@@ -16,6 +17,7 @@ class Placement:
     def __init__(self, pods: Mirror, claims: Mirror, slices: Mirror) -> None:
         self._pods: dict[str, dict[Key, Json]] = {}
         self._asked: dict[str, dict[str, Decimal]] = {}
+        self._ruled: set[Key] = set()
         self._taken: dict[Key, frozenset[DeviceId]] = {}
         self._all_taken: frozenset[DeviceId] | None = None
         self._slices: dict[str, dict[str, Json]] = {}
@@ -26,6 +28,10 @@ class Placement:
     def pods_on(self, node: str) -> Iterable[Json]:
         """The pods bound to a node that have not finished."""
         return self._pods.get(node, {}).values()
+
+    def with_rules(self) -> bool:
+        """Some bound pod has pod affinity or anti-affinity, so that others must be looked at."""
+        return bool(self._ruled)
 
     def taken(self) -> frozenset[DeviceId]:
         """Every device that a claim holds exclusively."""
@@ -62,10 +68,13 @@ class Placement:
     def _pod_changed(self, old: Json | None, new: Json | None) -> None:
         if old is not None and node_of(old):
             self._pods.get(node_of(old), {}).pop(key(old), None)
+            self._ruled.discard(key(old))
             if new is None or finished(new) or not node_of(new):
                 self._asked.pop(node_of(old), None)
         if new is not None and node_of(new) and not finished(new):
             self._pods.setdefault(node_of(new), {})[key(new)] = new
+            if has_rules(new):
+                self._ruled.add(key(new))
             if old is None or not node_of(old):
                 self._asked.pop(node_of(new), None)
 

@@ -177,13 +177,10 @@ class Scheduler:
         return nodes[self._turn :] + nodes[: self._turn]
 
     def _rules(self, pod: Json) -> affinity.Rules:
+        if not affinity.has_rules(pod) and not self._placement.with_rules():
+            return affinity.NO_RULES
         known = affinity.labels_by_node(self._seen.nodes.values())
-        bound = [
-            (other, node)
-            for node in known
-            for other in self._placement.pods_on(node)
-            if affinity.has_rules(pod) or affinity.has_rules(other)
-        ]
+        bound = [(other, node) for node in known for other in self._placement.pods_on(node)]
         return affinity.rules_of(pod, affinity.Neighbours(bound, known))
 
     def _refusals(self, pod: Json, claims: Sequence[Json], node: Json, rules: affinity.Rules) -> list[str]:

@@ -54,7 +54,9 @@ class World:
     def define(self):
         for file in sorted(CRDS.glob("*.yaml")):
             body = yaml.safe_load(file.read_text())
-            self.store.create(self.ref("apiextensions.k8s.io/customresourcedefinitions"), body, Writing(validation="Strict"))
+            self.store.create(
+                self.ref("apiextensions.k8s.io/customresourcedefinitions"), body, Writing(validation="Strict")
+            )
         return self
 
 

@@ -65,6 +65,23 @@ def test_lists_of_named_things(world):
     assert [c["type"] for c in world.get("pods", "p")["status"]["conditions"]] == ["Other"]
 
 
+def test_an_item_stays_while_somebody_wants_a_field_of_it(world):
+    """Fields go one by one, the item with its last; whatever the order of sets."""
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p"}}
+    world.create("pods", "p", spec={"containers": [{"name": "c", "image": "i"}]})
+
+    def apply(manager, **fields):
+        conditions = [{"type": "A", **fields}] if fields else []
+        patch = {**pod, "status": {"conditions": conditions}}
+        world.patch("pods:status", "p", patch, "apply", manager=manager, force=True)
+        return world.get("pods", "p")["status"].get("conditions")
+
+    apply("x", status="True", reason="R", message="M")
+    apply("y", status="True")
+    assert apply("x") == [{"type": "A", "status": "True"}]
+    assert apply("y") is None
+
+
 def test_lists_of_custom_resources_follow_their_schema(ours, domain):
     """x-kubernetes-list-map-keys decide."""
     ours.store.create(ours.ref("resource.nvidia.com/computedomains"), domain())

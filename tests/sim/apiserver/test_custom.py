@@ -11,11 +11,14 @@ ROSTERS = "resource.nvidia.com/computedomaincliques"
 
 
 def test_defaults_and_pruning(ours, domain):
-    """numNodes and allocationMode are filled in; what the schema does not know goes, or is refused when asked."""
+    """NumNodes and allocationMode are filled in; what the schema does not know goes, or is refused when asked."""
     told = []
     body = domain(other=1)
     made = ours.store.create(ours.ref(DOMAINS), body, Writing(validation="Warn", warn=told.append)).object
-    assert made["spec"] == {"numNodes": 0, "channel": {"resourceClaimTemplate": {"name": "t"}, "allocationMode": "Single"}}
+    assert made["spec"] == {
+        "numNodes": 0,
+        "channel": {"resourceClaimTemplate": {"name": "t"}, "allocationMode": "Single"},
+    }
     assert told == ['unknown field "spec.other"']
 
 
@@ -37,27 +40,29 @@ def test_the_spec_is_immutable(ours, domain, refused):
     assert ours.get(DOMAINS, "cd")["metadata"]["generation"] == 1
 
 
+def channel(name="t", mode="All"):
+    return {"channel": {"resourceClaimTemplate": {"name": name}, "allocationMode": mode}}
+
+
 @pytest.mark.parametrize(
     ("spec", "words"),
     [
         ({}, "spec.channel: Required value"),
         ({"channel": {}}, "spec.channel.resourceClaimTemplate: Required value"),
-        ({"numNodes": -1}, "spec.numNodes in body should be greater than or equal to 0"),
-        ({"numNodes": "1"}, 'must be of type integer: "string"'),
-        ({"template": ""}, "should be at least 1 chars long"),
-        ({"template": "No_Name"}, "must be a DNS-1123 subdomain"),
-        ({"template": "a..b"}, "must be a DNS-1123 subdomain"),
-        ({"template": "a\n"}, "must be a DNS-1123 subdomain"),
-        ({"template": "a" * 254}, "may not be more than 253"),
-        ({"mode": "Several"}, 'supported values: "All", "Single"'),
+        ({**channel(), "numNodes": -1}, "spec.numNodes in body should be greater than or equal to 0"),
+        ({**channel(), "numNodes": "1"}, 'must be of type integer: "string"'),
+        (channel(""), "should be at least 1 chars long"),
+        (channel("No_Name"), "must be a DNS-1123 subdomain"),
+        (channel("a..b"), "must be a DNS-1123 subdomain"),
+        (channel("a\n"), "must be a DNS-1123 subdomain"),
+        (channel("a" * 254), "may not be more than 253"),
+        (channel(mode="Several"), 'supported values: "All", "Single"'),
     ],
 )
 def test_bad_specs_are_named(ours, refused, spec, words):
     """Each fault has its field and a sentence."""
-    channel = {"resourceClaimTemplate": {"name": spec.pop("template", "t")}, "allocationMode": spec.pop("mode", "All")}
-    full = {"channel": channel, **spec} if spec != {} or channel != {"resourceClaimTemplate": {"name": "t"}, "allocationMode": "All"} else {}
     with refused(422, "Invalid") as found:
-        ours.store.create(ours.ref(DOMAINS), {"metadata": {"name": "cd"}, "spec": full})
+        ours.store.create(ours.ref(DOMAINS), {"metadata": {"name": "cd"}, "spec": spec})
     assert words in found.error.message
 
 
@@ -78,7 +83,7 @@ def test_bad_status_is_refused(ours, domain, refused, status):
 
 
 def test_a_roster_has_no_status_subresource(ours, refused):
-    """status is a field like the others, and every change counts as a generation."""
+    """Status is a field like the others, and every change counts as a generation."""
     made = ours.create(ROSTERS, "uid.clique", status="NotReady", daemons=[{"nodeName": "n", "index": 0}])
     assert made["status"] == "NotReady"
     changed = ours.patch(ROSTERS, "uid.clique", {"status": "Ready"})
@@ -89,8 +94,16 @@ def test_a_roster_has_no_status_subresource(ours, refused):
 
 def widgets(**schema):
     names = {"plural": "widgets", "kind": "Widget"}
-    version = {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", **schema}}}
-    return {"metadata": {"name": "widgets.x.io"}, "spec": {"group": "x.io", "scope": "Cluster", "names": names, "versions": [version]}}
+    version = {
+        "name": "v1",
+        "served": True,
+        "storage": True,
+        "schema": {"openAPIV3Schema": {"type": "object", **schema}},
+    }
+    return {
+        "metadata": {"name": "widgets.x.io"},
+        "spec": {"group": "x.io", "scope": "Cluster", "names": names, "versions": [version]},
+    }
 
 
 def define(world, body):
@@ -99,13 +112,20 @@ def define(world, body):
 
 def test_a_definition_is_served_at_once(world):
     """It is established, named in full, and objects can be made."""
-    made = define(world, widgets(properties={"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}})).object
-    assert {c["type"]: c["status"] for c in made["status"]["conditions"]} == {"NamesAccepted": "True", "Established": "True"}
+    made = define(
+        world, widgets(properties={"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": True}})
+    ).object
+    assert {c["type"]: c["status"] for c in made["status"]["conditions"]} == {
+        "NamesAccepted": "True",
+        "Established": "True",
+    }
     assert made["status"]["acceptedNames"]["listKind"] == "WidgetList"
-    assert world.store.create(world.store.ref("x.io", "v1", "widgets"), {"metadata": {"name": "w"}, "spec": {"any": 1}}).object["spec"] == {"any": 1}
+    assert world.store.create(
+        world.store.ref("x.io", "v1", "widgets"), {"metadata": {"name": "w"}, "spec": {"any": 1}}
+    ).object["spec"] == {"any": 1}
 
 
-@pytest.mark.parametrize("break_", ["name", "scope", "schema", "storage", "rule"])
+@pytest.mark.parametrize("break_", ["name", "scope", "schema", "storage", "rule", "column"])
 def test_bad_definitions_are_refused(world, refused, break_):
     """Names that do not fit, no schema, no storage version, a rule that is not CEL."""
     body = copy.deepcopy(widgets())
@@ -119,6 +139,8 @@ def test_bad_definitions_are_refused(world, refused, break_):
             del version["schema"]
         case "storage":
             version["storage"] = False
+        case "column":
+            version["additionalPrinterColumns"] = [{"name": "X", "type": "string", "jsonPath": ".a[?(@.b>1)]"}]
         case "rule":
             version["schema"]["openAPIV3Schema"]["x-kubernetes-validations"] = [{"rule": "self ==="}]
     with refused(422, "Invalid"):
@@ -131,7 +153,11 @@ def test_rules_with_message_expressions_and_without_old_values(world, refused):
         "type": "object",
         "properties": {"n": {"type": "integer"}},
         "x-kubernetes-validations": [
-            {"rule": "self.n >= oldSelf.n", "messageExpression": "'n was ' + string(oldSelf.n)", "reason": "FieldValueForbidden"},
+            {
+                "rule": "self.n >= oldSelf.n",
+                "messageExpression": "'n was ' + string(oldSelf.n)",
+                "reason": "FieldValueForbidden",
+            },
             {"rule": "self.n < 10"},
         ],
     }

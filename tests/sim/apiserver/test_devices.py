@@ -42,10 +42,14 @@ def test_a_slice_in_all_versions(world):
     assert world.store.patch(ref, "merge", patch).object["spec"]["devices"] == [{"name": "b"}]
 
 
-EXACT = st.fixed_dictionaries({"deviceClassName": st.just("x")}, optional={"count": st.integers(1, 3), "adminAccess": st.booleans()})
+EXACT = st.fixed_dictionaries(
+    {"deviceClassName": st.just("x")}, optional={"count": st.integers(1, 3), "adminAccess": st.booleans()}
+)
 REQUEST = st.one_of(
     st.builds(lambda name, exactly: {"name": name, "exactly": exactly}, st.sampled_from("ab"), EXACT),
-    st.builds(lambda name, subs: {"name": name, "firstAvailable": subs}, st.sampled_from("ab"), st.lists(EXACT, min_size=1)),
+    st.builds(
+        lambda name, subs: {"name": name, "firstAvailable": subs}, st.sampled_from("ab"), st.lists(EXACT, min_size=1)
+    ),
 )
 
 
@@ -78,7 +82,7 @@ def test_events_have_two_spellings(world):
 
 
 def test_a_claim_is_allocated_once(world, refused):
-    """spec never changes; the allocation is set and taken away whole; consumers need one."""
+    """Spec never changes; the allocation is set and taken away whole; consumers need one."""
     world.create(CLAIMS, "c", spec=claim_spec("r"))
     consumer = {"resource": "pods", "name": "p", "uid": "1"}
     result = {"request": "r", "driver": "d.io", "pool": "n", "device": "a"}
@@ -94,13 +98,16 @@ def test_a_claim_is_allocated_once(world, refused):
         world.patch(f"{CLAIMS}:status", "c", {"status": {"reservedFor": [consumer, consumer]}})
     with refused(422):
         world.patch(f"{CLAIMS}:status", "c", {"status": {"devices": [{**result, "device": "other"}]}})
+    world.patch(f"{CLAIMS}:status", "c", {"status": {"devices": [result]}})
     world.patch(f"{CLAIMS}:status", "c", {"status": {"allocation": None, "reservedFor": None}})
     assert world.get(CLAIMS, "c")["status"] == {}
 
 
 def test_a_deleting_claim_takes_no_new_consumers(world, refused):
     """Those that it has may stay or go."""
-    world.create(CLAIMS, "c", spec=claim_spec("r"), metadata={"finalizers": ["resource.kubernetes.io/delete-protection"]})
+    world.create(
+        CLAIMS, "c", spec=claim_spec("r"), metadata={"finalizers": ["resource.kubernetes.io/delete-protection"]}
+    )
     world.patch(f"{CLAIMS}:status", "c", {"status": {"allocation": {"devices": {}}, "reservedFor": [{"uid": "1"}]}})
     world.store.delete(world.ref(CLAIMS, "c"))
     with refused(422):

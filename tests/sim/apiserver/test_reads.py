@@ -1,9 +1,12 @@
 """Lists and watches: selectors, pages, versions, and what a watcher is told."""
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from nvdra.sim.apiserver import selectors
 from nvdra.sim.apiserver.requests import Deletion, Paging
+from nvdra.sim.apiserver.store import ObjectStore
 
 
 def told(watcher):
@@ -95,7 +98,10 @@ def test_leaving_a_selection_is_a_deletion(world):
     world.store.delete(world.ref("configmaps", "a"))
     events = watcher.take()
     assert [event.type for event in events] == ["ADDED", "MODIFIED", "DELETED"]
-    assert (events[2].entry.meta["labels"], events[2].entry.meta["resourceVersion"]) == ({"l": "1"}, str(events[2].entry.version))
+    assert (events[2].entry.meta["labels"], events[2].entry.meta["resourceVersion"]) == (
+        {"l": "1"},
+        str(events[2].entry.version),
+    )
 
 
 def test_watchers_of_a_node_and_of_a_name(world, pod_spec):
@@ -142,3 +148,39 @@ def test_unknown_fields_are_refused(world, refused, fields):
     """400, as the real server says it."""
     with refused(400, "BadRequest"):
         selecting(world, "pods", fields=fields)
+
+
+STEPS = st.lists(
+    st.tuples(st.sampled_from(["put", "delete"]), st.sampled_from("abc"), st.sampled_from(["1", "2"])), max_size=20
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(STEPS, STEPS, st.sampled_from(["", "l=1", "l!=1"]))
+def test_a_watch_leads_from_one_list_to_the_next(before, after, labels):
+    """Whatever happens: the old list plus the events since is the new list, for every selection."""
+    store = ObjectStore()
+    ref = store.ref("", "v1", "configmaps", "default")
+    selector = selectors.parse(ref.resource, labels)
+
+    def happen(steps):
+        for verb, name, value in steps:
+            one = ref.at(name)
+            if one.key not in store.collection(ref).entries:
+                store.create(ref, {"metadata": {"name": name, "labels": {"l": value}}})
+            elif verb == "put":
+                store.patch(one, "merge", {"metadata": {"labels": {"l": value}}})
+            else:
+                store.delete(one)
+
+    happen(before)
+    page = store.list(ref, selector)
+    cache = {entry.key: entry.object for entry in page.entries}
+    happen(after)
+    for event in store.watch(ref, selector, str(page.version)).take():
+        if event.type == "DELETED":
+            del cache[event.entry.key]
+        else:
+            assert (event.type == "ADDED") == (event.entry.key not in cache)
+            cache[event.entry.key] = event.entry.object
+    assert cache == {entry.key: entry.object for entry in store.list(ref, selector).entries}

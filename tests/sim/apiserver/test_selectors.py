@@ -43,7 +43,12 @@ def test_labels(text, labels, fits):
     [
         (PODS, "status.phase!=Running", {"status": {"phase": "Pending"}}, True),
         (PODS, "spec.nodeName=", {"spec": {}}, True),
-        (PODS, "metadata.namespace=a,spec.nodeName=b", {"metadata": {"namespace": "a"}, "spec": {"nodeName": "b"}}, True),
+        (
+            PODS,
+            "metadata.namespace=a,spec.nodeName=b",
+            {"metadata": {"namespace": "a"}, "spec": {"nodeName": "b"}},
+            True,
+        ),
         (SLICES, "spec.driver=d", {"spec": {"driver": "d"}}, True),
         (EVENTS, "involvedObject.uid=1,type!=Normal", {"involvedObject": {"uid": "1"}, "type": "Normal"}, False),
         (EVENTS, "source=kubelet", {"source": {"component": "kubelet"}}, True),
@@ -64,7 +69,10 @@ CLAUSE = st.one_of(
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("mnopqr"), LABELS), max_size=12), st.lists(CLAUSE, min_size=1, max_size=3).map(",".join))
+@given(
+    st.lists(st.tuples(st.sampled_from("mnopqr"), LABELS), max_size=12),
+    st.lists(CLAUSE, min_size=1, max_size=3).map(",".join),
+)
 def test_an_index_never_changes_an_answer(writes, text):
     """After any writes, the indexed list is what filtering everything gives."""
     store = ObjectStore()

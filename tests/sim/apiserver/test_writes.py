@@ -5,8 +5,6 @@ import pytest
 from nvdra.sim.apiserver.requests import Writing
 
 
-
-
 def test_the_server_adds_metadata(world):
     """A new object has a uid, a version, a time and, where the kind counts, a generation."""
     made = world.create("configmaps", "a", data={"k": "v"})
@@ -18,8 +16,11 @@ def test_the_server_adds_metadata(world):
 
 
 def test_generated_names(world):
-    """generateName gives five letters of Kubernetes' alphabet, new ones each time."""
-    names = {world.store.create(world.ref("configmaps"), {"metadata": {"generateName": "a-"}}).meta["name"] for _ in range(50)}
+    """GenerateName gives five letters of Kubernetes' alphabet, new ones each time."""
+    names = {
+        world.store.create(world.ref("configmaps"), {"metadata": {"generateName": "a-"}}).meta["name"]
+        for _ in range(50)
+    }
     assert len(names) == 50
     assert all(len(name) == 7 and set(name[2:]) <= set("bcdfghjklmnpqrstvwxz2456789") for name in names)
 
@@ -61,7 +62,7 @@ def test_a_namespace_must_be_there(world, refused):
 
 
 def test_a_body_of_another_kind_is_refused(world, refused):
-    """apiVersion and kind must fit the path; namespace too."""
+    """ApiVersion and kind must fit the path; namespace too."""
     ref = world.ref("configmaps")
     with refused(400):
         world.store.create(ref, {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "a"}})
@@ -86,7 +87,10 @@ def test_status_and_spec_are_written_apart(world, pod_spec):
     world.patch("pods", "p", {"status": {"phase": "Running"}})
     assert world.get("pods", "p")["status"]["phase"] == "Pending"
     world.patch("pods:status", "p", {"spec": {"nodeName": "n"}, "status": {"phase": "Running"}})
-    assert (world.get("pods", "p")["status"]["phase"], world.get("pods", "p")["spec"].get("nodeName")) == ("Running", None)
+    assert (world.get("pods", "p")["status"]["phase"], world.get("pods", "p")["spec"].get("nodeName")) == (
+        "Running",
+        None,
+    )
 
 
 def test_a_change_that_changes_nothing_is_no_write(world):
@@ -105,7 +109,9 @@ def test_stale_writes_are_conflicts(world, refused):
     with refused(409, "Conflict"):
         world.store.update(ref, dict(old))
     with refused(409, "Conflict"):
-        world.patch("configmaps", "a", {"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}, "data": {"k": "3"}})
+        world.patch(
+            "configmaps", "a", {"metadata": {"resourceVersion": old["metadata"]["resourceVersion"]}, "data": {"k": "3"}}
+        )
     with refused(409, "Conflict"):
         world.patch("configmaps", "a", {"metadata": {"uid": "another"}, "data": {"k": "3"}})
     assert world.get("configmaps", "a")["data"] == {"k": "2"}
@@ -125,7 +131,7 @@ def test_a_put_without_version_is_unconditional_where_allowed(world, ours, domai
 
 
 def test_what_belongs_to_the_server_stays(world):
-    """uid and creationTimestamp cannot be written."""
+    """Uid and creationTimestamp cannot be written."""
     made = world.create("configmaps", "a")
     world.patch("configmaps", "a", {"metadata": {"creationTimestamp": "2000-01-01T00:00:00Z", "labels": {"x": "y"}}})
     assert world.get("configmaps", "a")["metadata"]["creationTimestamp"] == made["metadata"]["creationTimestamp"]

@@ -28,7 +28,8 @@ from nvdra.sim.kube.shapes import (
     uid,
 )
 
-_COALESCE: Final = 0.02
+_PATIENCE: Final = 0.02
+_PATIENCE_PER_NODE: Final = 0.0005
 """Many pods change at once: one look at all nodes is enough for them."""
 HASH: Final = "controller-revision-hash"
 _ALWAYS_TOLERATED: Final = (
@@ -57,10 +58,17 @@ class DaemonSets:
         self._sets = sets
         self._nodes = nodes
         self.loop: Loop[Key] = Loop("daemonset controller", self._work)
-        self._owned = OwnedPods(cluster, pods, "DaemonSet", lambda which: self.loop.later(which, _COALESCE))
+        self._owned = OwnedPods(cluster, pods, "DaemonSet", self._pods_changed)
         self._restarts: dict[tuple[str, str], int] = {}
-        sets.listen(lambda _, new: self.loop.add(key(new)) if new else None)
+        sets.listen(self._set_changed)
         nodes.listen(self._node_changed)
+
+    def _set_changed(self, old: Json | None, new: Json | None) -> None:
+        if new is not None and (old is None or _asked(old) != _asked(new)):
+            self.loop.add(key(new))
+
+    def _pods_changed(self, which: Key) -> None:
+        self.loop.later(which, max(_PATIENCE, _PATIENCE_PER_NODE * len(self._nodes.items)))
 
     def _node_changed(self, old: Json | None, new: Json | None) -> None:
         if old and new and _relevant(old) == _relevant(new):
@@ -149,6 +157,11 @@ def _may_stay(template: Json, node: Json) -> bool:
 def _may_start(template: Json, node: Json) -> bool:
     taints, tolerations = dig(node, "spec", "taints") or [], template["spec"].get("tolerations") or []
     return _may_stay(template, node) and untolerated(taints, tolerations, HARD) is None and not deleting(node)
+
+
+def _asked(daemon_set: Json) -> Json:
+    """What others write; the status is our own."""
+    return {"spec": daemon_set["spec"], "uid": uid(daemon_set), "deleting": deleting(daemon_set)}
 
 
 def _relevant(node: Json) -> Json:

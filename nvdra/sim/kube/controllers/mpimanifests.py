@@ -20,7 +20,8 @@ def crd() -> Json:
         "subresources": {"status": {}},
         "additionalPrinterColumns": [
             {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-            {"name": "State", "type": "string", "jsonPath": ".status.conditions[-1:].type"},
+            {"name": "Running", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Running")].status'},
+            {"name": "Succeeded", "type": "string", "jsonPath": '.status.conditions[?(@.type=="Succeeded")].status'},
         ],
     }
     return {

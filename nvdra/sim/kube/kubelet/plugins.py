@@ -96,8 +96,7 @@ class PluginRegistry:
         seen = 0
         try:
             while True:
-                self.folder.mkdir(parents=True, exist_ok=True)
-                stamp = self.folder.stat().st_mtime_ns
+                stamp = self._stamp()
                 if stamp != seen or self._due():
                     await self._reconcile()
                 seen = stamp if stamp == seen else 0 if self._fresh(stamp) else stamp
@@ -106,6 +105,13 @@ class PluginRegistry:
             for found in self._sockets.values():
                 if found.plugin is not None:
                     await found.plugin.close()
+
+    def _stamp(self) -> int:
+        try:
+            return self.folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            self.folder.mkdir(parents=True)
+            return self.folder.stat().st_mtime_ns
 
     def _fresh(self, stamp: int) -> bool:
         """The folder changed so lately that another change could have the same time stamp."""
