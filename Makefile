@@ -48,8 +48,7 @@ clean:
 # Stamps, not the folder: a set-up that was interrupted is begun again, and one that is complete is used again.
 $(VENV)/.runs: constraints.txt pyproject.toml
 	@test -n "$(PYTHON)" || { echo "make: no Python 3.11 or newer found; say which with PYTHON=/path/to/python3" >&2; exit 1; }
-	@test -x $(BIN)/python || echo "making $(VENV) with $(PYTHON)"
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { rm -rf $(VENV); \
 		echo "make: $(PYTHON) cannot make a virtual environment; Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@echo "installing what nvdra needs to run (once)"
 	@$(PIP) hatchling editables

@@ -135,7 +135,10 @@ def _lines() -> Iterator[str]:
     while True:
         click.echo("> ", nl=False)
         line = sys.stdin.readline()
-        if line.strip() in ("q", "quit", "exit") or not line:
+        if line.strip() in ("q", "quit", "exit"):
+            return
+        if not line:
+            click.echo()
             return
         yield line
 

@@ -134,8 +134,9 @@ class Engine:
         now, leaf = self.clock(), step.leaf
         cell.not_yet = ""
         if leaf.name != cell.state:
-            cell.title = domain.title(seen)
-            self.recorder.stepped(key, cell.state, step, now - cell.since, cell.title)
+            cell.title = domain.title(seen) or cell.title
+            if cell.state is not None or not leaf.final:  # what ended long ago and is seen again is no news
+                self.recorder.stepped(key, cell.state, step, now - cell.since, cell.title)
             if cell.state is not None and leaf.announce:
                 domain.announce(seen, leaf.announce, leaf.about)
             cell.state, cell.since = leaf.name, now

@@ -70,7 +70,7 @@ class Store:
         """It came back from a request of ours. The watch may have been faster: what it knows to be newer or gone stays."""
         shelf, version = self._shelf(sort), _version(thing)
         old = shelf.objects.get(_path(thing))
-        if version > shelf.gone.get(_uid(thing), -1) and (old is None or version >= _version(old)):
+        if version >= shelf.gone.get(_uid(thing), 0) and (old is None or version >= _version(old)):
             self.put(sort, thing)
 
     def drop(self, sort: Sort[T], thing: T) -> None:

@@ -1,5 +1,6 @@
-"""`nvdra sim demo`: the user guide's two examples as they stand, then 18 nodes in two cliques and one without fabric."""
+"""`nvdra sim demo`: the user guide's two examples as they stand, then 18 nodes in two cliques and one without."""
 
+import asyncio
 import time
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from attrs import define, field
 from nvdra.api import kinds, names
 from nvdra.api.kinds import Kind
 from nvdra.errors import NotFound, NvdraError
+from nvdra.ports import Json, Listing
 from nvdra.sim import manifests, tables
 from nvdra.sim.instances import launcher
 from nvdra.sim.kube.kinds import MPI_JOBS
@@ -18,7 +20,7 @@ from nvdra.sim.stage import Stage
 from nvdra.sim.steps import StepReader
 from nvdra.sim.topology import Topology
 
-_KINDS: dict[str, Kind[dict[str, Any]]] = {
+_KINDS: dict[str, Kind[Json]] = {
     "ComputeDomain": Kind(dict, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP),
     "Pod": Kind(dict, "Pod", "pods"),
     "MPIJob": MPI_JOBS,
@@ -67,10 +69,10 @@ class Show:
 
         async def ready() -> bool:
             slices = await self.rack.cluster.list(kinds.RESOURCE_SLICES)
-            return len(slices.items) >= plugins and await self._running("", names.DRIVER_NAMESPACE) >= plugins + 1
+            return len(slices.items) >= plugins and await self._running(names.DRIVER_NAMESPACE) >= plugins + 1
 
         await self.stage.until("the driver's pods run and publish their devices", ready, self.reader)
-        self._table(f"kubectl get pod -n {names.DRIVER_NAMESPACE}", _DRIVER_PODS)
+        await self._table(f"kubectl get pod -n {names.DRIVER_NAMESPACE}", _DRIVER_PODS)
         nodes = (await self.rack.cluster.list(kinds.NODES)).items
         rows = [
             f"{n.metadata.name:<18} {names.GPU_CLIQUE_LABEL}  {n.metadata.labels[names.GPU_CLIQUE_LABEL]}"
@@ -87,15 +89,15 @@ class Show:
         await self.stage.until(
             "pod/imex-channel-injection is Running", self._runs("imex-channel-injection"), self.reader
         )
-        self._table("kubectl get pods", _PODS)
+        await self._table("kubectl get pods", _PODS)
         log = await self._log("default", "imex-channel-injection", "ctr")
         self.stage.command("kubectl logs imex-channel-injection", log)
         self.stage.check("the container sees /dev/nvidia-caps-imex-channels/channel0", _channel_shown(log))
-        self._table(f"kubectl get pods -n {names.DRIVER_NAMESPACE} -l {names.DOMAIN_LABEL}", _DAEMON_PODS)
+        await self._table(f"kubectl get pods -n {names.DRIVER_NAMESPACE} -l {names.DOMAIN_LABEL}", _DAEMON_PODS)
         self.stage.command(
             f"kubectl logs -n {names.DRIVER_NAMESPACE} -l {names.DOMAIN_LABEL} --tail=-1", await self._daemon_logs()
         )
-        self._table("kubectl get computedomain", _DOMAINS)
+        await self._table("kubectl get computedomain", _DOMAINS)
         await self._delete(manifest)
 
     async def bandwidth(self) -> None:
@@ -116,8 +118,8 @@ class Show:
             return all([await worker() for worker in workers])
 
         await self.stage.until("both workers are Running", both, self.reader)
-        self._table("kubectl get pods", _PODS)
-        self._table(f"kubectl get pods -n {names.DRIVER_NAMESPACE} -l {names.DOMAIN_LABEL}", _DAEMON_PODS)
+        await self._table("kubectl get pods", _PODS)
+        await self._table(f"kubectl get pods -n {names.DRIVER_NAMESPACE} -l {names.DOMAIN_LABEL}", _DAEMON_PODS)
         await self.stage.until("the launcher has finished", finished, self.reader)
         launchers = (
             await self.rack.cluster.list(kinds.PODS, "default", labels="job-name=nvbandwidth-test-launcher")
@@ -135,11 +137,11 @@ class Show:
             await self._create(_KINDS["Pod"], _worker(name))
 
         async def all_run() -> bool:
-            return await self._running("default", "default") >= topology.nodes + topology.without_fabric
+            return await self._running("default") >= topology.nodes + topology.without_fabric
 
         await self.stage.until("all 19 workers are Running", all_run, self.reader)
-        self._table("kubectl get computedomain", _DOMAINS)
-        self._table(
+        await self._table("kubectl get computedomain", _DOMAINS)
+        await self._table(
             f"kubectl get computedomaincliques -n {names.DRIVER_NAMESPACE}",
             f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{names.DRIVER_NAMESPACE}/computedomaincliques",
         )
@@ -159,30 +161,28 @@ class Show:
         self.stage.check("each clique has indices 0 to 8, each once", indices == [list(range(9))] * 2)
 
     async def _apply(self, manifest: Path) -> None:
-        bodies = [body for body in yaml.safe_load_all(manifest.read_text()) if body]
         said = []
-        for body in bodies:
+        for body in _bodies(manifest):
             kind = _KINDS[body["kind"]]
             await self._create(kind, body)
             said.append(f"{_spelled(kind)}/{body['metadata']['name']} created")
         self.stage.command(f"kubectl apply -f {manifest.name}", "\n".join(said))
 
-    async def _create(self, kind: Kind[dict[str, Any]], body: dict[str, Any]) -> None:
+    async def _create(self, kind: Kind[Json], body: Json) -> None:
         await self.rack.cluster.create(kind, body, "default")
 
     async def _delete(self, manifest: Path) -> None:
-        bodies = [body for body in yaml.safe_load_all(manifest.read_text()) if body]
         said = []
-        for body in bodies:
+        for body in _bodies(manifest):
             kind, name = _KINDS[body["kind"]], body["metadata"]["name"]
             await self.rack.cluster.delete(kind, name, "default")
             said.append(f'{_spelled(kind)} "{name}" deleted')
         self.stage.command(f"kubectl delete -f {manifest.name}", "\n".join(said))
         await self.stage.until("everything of it is gone: objects, labels, CDI files", self._clean, self.reader)
-        self._table(f"kubectl get nodes -l {names.DOMAIN_LABEL}", _LABELLED)
+        await self._table(f"kubectl get nodes -l {names.DOMAIN_LABEL}", _LABELLED)
 
     async def _clean(self) -> bool:
-        listed = [
+        listed: list[Listing[Any]] = [
             await self.rack.cluster.list(kinds.COMPUTE_DOMAINS),
             await self.rack.cluster.list(kinds.ROSTERS),
             await self.rack.cluster.list(kinds.RESOURCE_CLAIMS),
@@ -190,14 +190,13 @@ class Show:
             await self.rack.cluster.list(kinds.PODS, names.DRIVER_NAMESPACE, labels=names.DOMAIN_LABEL),
             await self.rack.cluster.list(kinds.NODES, labels=names.DOMAIN_LABEL),
         ]
-        nodes = self.rack.root / "n"
-        plugins = f"var/lib/kubelet/plugins/{names.CD_DRIVER}"
-        files = [
-            *nodes.glob("*/var/run/cdi/*.json"),
-            *nodes.glob(f"*/{plugins}/claims/*.json"),
-            *nodes.glob(f"*/{plugins}/domains/*"),
-        ]
-        return not files and not any(listing.items for listing in listed)
+        return not self._files() and not any(listing.items for listing in listed)
+
+    def _files(self) -> list[Path]:
+        """CDI files, claim records and domain folders that are left on any node."""
+        plugin = f"*/var/lib/kubelet/plugins/{names.CD_DRIVER}"
+        patterns = ("*/var/run/cdi/*.json", f"{plugin}/claims/*.json", f"{plugin}/domains/*")
+        return [path for pattern in patterns for path in (self.rack.root / "n").glob(pattern)]
 
     def _runs(self, pod: str) -> Any:
         async def runs() -> bool:
@@ -208,21 +207,15 @@ class Show:
 
         return runs
 
-    async def _running(self, _: str, namespace: str) -> int:
+    async def _running(self, namespace: str) -> int:
         pods = (await self.rack.cluster.list(kinds.PODS, namespace)).items
         return sum(pod.status.phase == "Running" for pod in pods)
 
-    def _table(self, command: str, path: str) -> None:
-        import asyncio
-
-        del asyncio
-        self.stage.command(command, tables.get(self.rack.api.url, path))
+    async def _table(self, command: str, path: str) -> None:
+        self.stage.command(command, await asyncio.to_thread(tables.get, self.rack.api.url, path))
 
     async def _log(self, namespace: str, pod: str, container: str) -> str:
-        from nvdra.sim.kube.world import RackWorld
-
-        world = RackWorld(self.rack.nodes, lambda _: None)  # type: ignore[arg-type, return-value]
-        return b"".join([chunk async for chunk in world.logs(namespace, pod, container)]).decode()
+        return b"".join([chunk async for chunk in self.rack.world.logs(namespace, pod, container)]).decode()
 
     async def _daemon_logs(self) -> str:
         pods = (await self.rack.cluster.list(kinds.PODS, names.DRIVER_NAMESPACE, labels=names.DOMAIN_LABEL)).items
@@ -230,7 +223,11 @@ class Show:
         return "\n".join(logs)
 
 
-def _spelled(kind: Kind[dict[str, Any]]) -> str:
+def _bodies(manifest: Path) -> list[Json]:
+    return [body for body in yaml.safe_load_all(manifest.read_text()) if body]
+
+
+def _spelled(kind: Kind[Json]) -> str:
     return f"{kind.kind.lower()}.{kind.group}" if kind.group else kind.kind.lower()
 
 
@@ -238,7 +235,7 @@ def _channel_shown(log: str) -> bool:
     return any(line.endswith(" channel0") for line in log.splitlines())
 
 
-def _big_domain(topology: Topology) -> dict[str, Any]:
+def _big_domain(topology: Topology) -> Json:
     return {
         "apiVersion": f"{names.GROUP}/{names.VERSION}",
         "kind": "ComputeDomain",
@@ -250,7 +247,7 @@ def _big_domain(topology: Topology) -> dict[str, Any]:
     }
 
 
-def _worker(node: str) -> dict[str, Any]:
+def _worker(node: str) -> Json:
     script = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
     return {
         "apiVersion": "v1",

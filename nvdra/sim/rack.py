@@ -56,6 +56,7 @@ class Rack:
     api: ApiServer = field(init=False)
     cluster: InProcess = field(init=False)
     control_plane: ControlPlane = field(init=False)
+    world: RackWorld = field(init=False)
     nodes: dict[str, RackNode] = field(factory=dict, init=False)
 
     async def start(self) -> None:
@@ -113,9 +114,9 @@ class Rack:
 
     async def _nodes(self, workers: Mapping[str, Any]) -> None:
         topology = self.settings.topology
-        world = RackWorld(self.nodes, self._imex_of)
-        self.api.set_log_provider(world.logs)
-        commands = Commands(self.settings.launcher(self.kubeconfig), world)
+        self.world = RackWorld(self.nodes, self._imex_of)
+        self.api.set_log_provider(self.world.logs)
+        commands = Commands(self.settings.launcher(self.kubeconfig), self.world)
         around = Surroundings(self.cluster, self.control_plane.feed, commands, Loopback(), self.settings.kubelet)
         if topology.control_plane:
             spec = NodeSpec(CONTROL_PLANE_NODE, self.root / "n" / "cp", gpus=0, control_plane=True)

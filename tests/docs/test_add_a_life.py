@@ -30,7 +30,9 @@ def put_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pa
         path.write_text(text)
     (tmp_path / "nvdra/domains/power_cap/__init__.py").touch()
     for package in (nvdra.apps, nvdra.domains):
-        monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path / package.__name__.replace(".", "/"))])
+        monkeypatch.setattr(
+            package, "__path__", [*package.__path__, str(tmp_path / package.__name__.replace(".", "/"))]
+        )
     monkeypatch.setattr(statecharts, "shipped", lambda: tmp_path / "statecharts")
     before = set(sys.modules)
     yield tmp_path

@@ -6,7 +6,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
-from fnmatch import fnmatchcase
 from pathlib import Path
 
 import pytest
@@ -142,7 +141,9 @@ def test_every_law_has_its_example():
 
 def test_every_key_is_in_the_table():
     """What the loader takes is what the page lists."""
-    keys = {key for row in re.findall(r"^\| (`.*?) \|", _part("Every key"), re.MULTILINE) for key in re.findall(r"\w+", row)}
+    keys = {
+        key for row in re.findall(r"^\| (`.*?) \|", _part("Every key"), re.MULTILINE) for key in re.findall(r"\w+", row)
+    }
 
     assert keys == loader._TOP | loader._STATE  # the loader's own sets: a new key without a row must fail
 
@@ -159,7 +160,9 @@ def test_the_reference_on_the_page_is_the_interpreter(name: str):
     interpreter = Interpreter(table)
     sample = list(worlds(table.statechart.facts))[::7]
 
-    different = [(s, f) for f in sample for s in table.leaves if settle(table, s, f) != interpreter.settle(s, f).leaf.name]
+    different = [
+        (s, f) for f in sample for s in table.leaves if settle(table, s, f) != interpreter.settle(s, f).leaf.name
+    ]
     assert different == []
 
 

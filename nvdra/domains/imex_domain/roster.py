@@ -4,8 +4,9 @@ An index is a node's place in IMEX for the life of the domain: peers hold memory
 given again while another is unused (#948, #1417, #1418).
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
+import attrs
 from attrs import define, field, frozen
 
 from nvdra.api.membership import Member
@@ -23,11 +24,14 @@ class Plan:
     crowded: tuple[str, ...] = ()
 
 
-def plan(seen: ImexDomainSnapshot, limit: int, now: str) -> Plan:
-    """Who holds which index from now on. `limit`: nodes an IMEX domain may have; `now`: RFC 3339."""
+def plan(seen: ImexDomainSnapshot, limit: int, now: str, kept: Collection[str] = ()) -> Plan:
+    """Who holds which index from now on. `limit`: nodes an IMEX domain may have; `now`: RFC 3339.
+
+    `kept`: retired nodes whose index cannot be taken over, for their daemons are still there.
+    """
     if not seen.clique:
         return Plan(tuple(_entry(seen, member, -1) for member in seen.members), ())
-    book = _Book.of(seen, limit)
+    book = attrs.evolve(_Book.of(seen, limit), kept=kept)
     book.retire([name for name in book.held if name not in {member.name for member in seen.members}], now)
     for member in seen.members:
         book.give(member.name)
@@ -47,6 +51,7 @@ class _Book:
     limit: int
     held: dict[str, int]
     retired: dict[str, RetiredIndex]
+    kept: Collection[str] = ()
     taken_over: dict[str, RetiredIndex] = field(factory=dict)
     crowded: list[str] = field(factory=list)
 
@@ -79,7 +84,8 @@ class _Book:
         self._take_over(name)
 
     def _take_over(self, name: str) -> None:
-        oldest = min(self.retired.values(), key=lambda retired: (retired.since, retired.index), default=None)
+        free = [retired for retired in self.retired.values() if retired.nodeName not in self.kept]
+        oldest = min(free, key=lambda retired: (retired.since, retired.index), default=None)
         if oldest is None:
             self.crowded.append(name)
             return

@@ -59,18 +59,19 @@ class RosterObject:
     async def present(self, seen: ImexDomainSnapshot) -> None:
         if seen.domain is None or (seen.roster is None and not seen.members):
             return
-        drawn = plan(seen, self.ports.max_nodes, rfc3339(self.ports.wall()))
+        drawn, kept = await self._drawn(seen)
         wanted = _wanted(seen, drawn, self.ports.namespace)
         if seen.roster is not None and _same(seen.roster, wanted):
             self.burst.written(seen.name)
         else:
             self.burst.hold(seen.name, _essence(wanted), seen.now, _pace(seen, wanted))
-            await self._confirm(seen, drawn)
             await self._write(seen, wanted)
+            self._tell_heirs(seen, drawn)
         if drawn.crowded:
-            raise Refused(_crowded_text(seen, drawn, self.ports.max_nodes), reason="CliqueFull")
+            raise Refused(_crowded_text(seen, drawn, kept, self.ports.max_nodes), reason="CliqueFull")
 
     async def absent(self, seen: ImexDomainSnapshot) -> None:
+        self.burst.written(seen.name)
         if seen.roster is None:
             return
         if seen.domain is None:
@@ -84,44 +85,62 @@ class RosterObject:
         cluster, name = self.ports.cluster, seen.name
         try:
             if seen.roster is None:
+                await self._confirm_remembered(seen)
                 after = await cluster.create(kinds.ROSTERS, _json(wanted), self.ports.namespace)
             else:
                 after = await cluster.replace(kinds.ROSTERS, name, _json(wanted), self.ports.namespace)
         except (AlreadyExists, Conflict, NotFound) as error:
             raise Again(f"the roster changed meanwhile: {error}", after=0.1) from error
         self.burst.written(name)
-        self.ports.store.put(kinds.ROSTERS, after)
+        self.ports.store.learn(kinds.ROSTERS, after)
 
-    async def _confirm(self, seen: ImexDomainSnapshot, drawn: Plan) -> None:
-        """Taking an index from a retired node: only when a live read shows node and daemon gone."""
-        for heir, retired in drawn.taken_over.items():
-            await self._confirm_retired(seen, retired.nodeName)
-            about = subject(seen)
-            if about:
-                text = f"{heir} takes index {retired.index} of {retired.nodeName}, retired since {retired.since}"
-                self.ports.announcer.tell(about, "IndexTakenOver", f"{text}: none was unused", warning=True)
+    async def _confirm_remembered(self, seen: ImexDomainSnapshot) -> None:
+        """The first indices, or those of a roster that was lost: they rest on what the ComputeDomain's status knows."""
+        assert seen.domain is not None
+        meta = seen.domain.metadata
+        live = await self.ports.cluster.get(kinds.COMPUTE_DOMAINS, meta.name, meta.namespace)
+        same = live.metadata.uid == meta.uid and live.metadata.deleting == meta.deleting
+        if not same or _memory(attrs.evolve(seen, domain=live)) != _memory(seen):
+            self.ports.store.learn(kinds.COMPUTE_DOMAINS, live)
+            raise Again(f"ComputeDomain {meta.path} is not as we saw it", after=0.1)
 
-    async def _confirm_retired(self, seen: ImexDomainSnapshot, node: str) -> None:
+    async def _drawn(self, seen: ImexDomainSnapshot) -> tuple[Plan, Mapping[str, str]]:
+        """The plan, and the retired nodes that keep their index, with the reason: one of them holds up nobody else."""
+        now = rfc3339(self.ports.wall())
+        kept: dict[str, str] = {}
+        while True:
+            drawn = plan(seen, self.ports.max_nodes, now, kept)
+            asked = {gone.nodeName: await self._why_kept(seen, gone.nodeName) for gone in drawn.taken_over.values()}
+            if not any(asked.values()):
+                return drawn, kept
+            kept |= {node: why for node, why in asked.items() if why}
+
+    async def _why_kept(self, seen: ImexDomainSnapshot, node: str) -> str:
+        """Why a retired node's index may not go to another, from a live read; "" when node and daemon are gone."""
         labels = f"{names.DOMAIN_LABEL}={seen.uid}"
         pods = await self.ports.cluster.list(kinds.PODS, self.ports.namespace, labels=labels)
         if any(pod.node == node for pod in pods.items):
-            raise Refused(
-                f"clique {seen.clique} is full, and the oldest retired index is held by {node}, whose IMEX daemon"
-                " pod is still there: wait for it to go, or delete it",
-                reason="CliqueFull",
-            )
+            return "whose IMEX daemon pod is still there: wait for it to go, or delete it"
         try:
             live = await self.ports.cluster.get(kinds.NODES, node)
         except NotFound:
+            return ""
+        there = live.metadata.labels.get(names.DOMAIN_LABEL) == seen.uid
+        return "which carries the domain's label again" if there else ""
+
+    def _tell_heirs(self, seen: ImexDomainSnapshot, drawn: Plan) -> None:
+        about = subject(seen)
+        if about is None:
             return
-        if live.metadata.labels.get(names.DOMAIN_LABEL) == seen.uid:
-            raise Again(f"{node} carries the domain's label again", after=0.5)
+        for heir, gone in drawn.taken_over.items():
+            text = f"{heir} takes index {gone.index} of {gone.nodeName}, retired since {gone.since}: none was unused"
+            self.ports.announcer.tell(about, "IndexTakenOver", text, warning=True)
 
     async def _confirm_domain_gone(self, seen: ImexDomainSnapshot) -> None:
         living = await self.ports.cluster.list(kinds.COMPUTE_DOMAINS)
         for domain in living.items:
             if domain.metadata.uid == seen.uid:
-                self.ports.store.put(kinds.COMPUTE_DOMAINS, domain)
+                self.ports.store.learn(kinds.COMPUTE_DOMAINS, domain)
                 raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)
 
 
@@ -148,6 +167,11 @@ def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
     )
 
 
+def _memory(seen: ImexDomainSnapshot) -> tuple[object, object] | None:
+    known = seen.remembered
+    return (known.members, known.retired) if known and (known.members or known.retired) else None
+
+
 def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: bool, why_not: str) -> str:
     if drawn.crowded:
         return f"{', '.join(drawn.crowded)} found no free index"
@@ -157,10 +181,14 @@ def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: bool, why_not: str) 
     return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} nodes are ready"
 
 
-def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, limit: int) -> str:
+def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:
+    late = f"{', '.join(drawn.crowded)} cannot join: clique {seen.clique}"
+    if kept:
+        held = "; ".join(f"{node}, {why}" for node, why in sorted(kept.items())[:3])
+        return f"{late} has {limit} indices, and the last are kept for nodes that left: {held}"
     return (
-        f"{', '.join(drawn.crowded)} cannot join: clique {seen.clique} has {limit} nodes already, the most that an IMEX"
-        " domain may have. Run fewer workers in this clique, or raise maxNodesPerImexDomain if your fabric allows it"
+        f"{late} has {limit} nodes already, the most that an IMEX domain may have."
+        " Run fewer workers in this clique, or raise maxNodesPerImexDomain if your fabric allows it"
     )
 
 

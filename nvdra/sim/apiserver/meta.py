@@ -110,10 +110,10 @@ def _pair_flaws(field: str, key: str, value: object) -> list[Flaw]:
     return []
 
 
-def born(meta: Json, now: float, *, generation: bool) -> Json:
+def born(meta: Json, now: float, random: Random, *, generation: bool) -> Json:
     """The metadata of a new object."""
     kept = {key: value for key, value in meta.items() if key not in _KEPT and key != "selfLink" and value is not None}
-    new = {**kept, "uid": str(uuid.UUID(bytes=uuid.uuid4().bytes)), "creationTimestamp": stamp(now)}
+    new = {**kept, "uid": str(uuid.UUID(int=random.getrandbits(128), version=4)), "creationTimestamp": stamp(now)}
     if generation:
         new["generation"] = 1
     return new

@@ -154,7 +154,7 @@ class ObjectStore:
         obj = rules.created(ref.resource, obj, self.definitions, how)
         if (ref.namespace, name) in self.collection(ref).entries:
             raise already_exists(ref.resource, name)
-        obj["metadata"] = meta.born(obj["metadata"], self.clock(), generation=ref.resource.generation)
+        obj["metadata"] = meta.born(obj["metadata"], self.clock(), self.random, generation=ref.resource.generation)
         return self._commit("ADDED", self._entry(ref, obj), None, dry_run=how.dry_run)
 
     def _incoming(self, ref: Ref, body: Json) -> Json:

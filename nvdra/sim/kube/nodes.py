@@ -31,6 +31,8 @@ class NodeSpec:
     root: Path
     gpus: int = 4
     control_plane: bool = False
+    taint: str = "PreferNoSchedule"
+    """Effect of the control plane's taint; the guide's launcher tolerates none that keeps it off."""
     labels: Mapping[str, str] = field(factory=dict)
 
 
@@ -51,7 +53,7 @@ def manifest(spec: NodeSpec, boot_id: str) -> Json:
         "apiVersion": "v1",
         "kind": "Node",
         "metadata": {"name": spec.name, "labels": labels},
-        "spec": {"taints": [{"key": CONTROL_PLANE, "effect": "NoSchedule"}] if spec.control_plane else []},
+        "spec": {"taints": [{"key": CONTROL_PLANE, "effect": spec.taint}] if spec.control_plane else []},
         "status": {"capacity": amounts, "allocatable": amounts, "nodeInfo": _info(boot_id)},
     }
     body["status"]["addresses"] = [

@@ -6,8 +6,6 @@ import json
 import aiohttp
 import pytest
 
-from nvdra.sim.apiserver.store import ObjectStore
-
 PODS = "/api/v1/namespaces/default/pods"
 MAPS = "/api/v1/namespaces/default/configmaps"
 MERGE = {"Content-Type": "application/merge-patch+json"}
@@ -230,33 +228,6 @@ async def test_requests_are_counted(api, http):
     assert api.counters.snapshot().requests == {}
 
 
-async def test_one_encoding_is_shared(world):
-    """All who watch get the same bytes."""
-    entry = world.store.create(world.ref("configmaps"), {"metadata": {"name": "a"}})
-    assert entry.wire() is entry.wire()
-
-
-async def test_many_watchers(api, http):
-    """Three hundred of them, each hears of its own object alone."""
-    start = str(api.store.version)
-    ref = api.store.ref("", "v1", "configmaps", "default")
-    from nvdra.sim.apiserver import selectors
-
-    watchers = [
-        api.store.watch(ref, selectors.parse(ref.resource, fields=f"metadata.name=m{number}"), start)
-        for number in range(300)
-    ]
-    for number in range(300):
-        api.store.create(ref, {"metadata": {"name": f"m{number}"}})
-    assert {len(watcher.take()) for watcher in watchers} == {1}
-
-
-def test_a_store_is_enough():
-    """No loop and no server is needed to use the semantics."""
-    store = ObjectStore()
-    assert len(store.list(store.ref("", "v1", "namespaces")).entries) == 4
-
-
 async def test_binding_eviction_and_collections(http, pod_spec):
     """A pod is bound once, evicted as it is deleted; a collection of one namespace goes by selector."""
     for name in ("p", "q"):
@@ -302,3 +273,12 @@ async def test_a_fault_of_the_server_is_an_answer(http, api, monkeypatch, caplog
     code, body = await http("GET", f"{MAPS}/a")
     assert (code, body["reason"]) == (500, "InternalError")
     assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_client_that_goes_is_forgotten(api):
+    """No watcher is kept for somebody who has hung up, though nothing happens that could be sent."""
+    async with aiohttp.ClientSession(api.url) as session, session.get(MAPS, params={"watch": "true"}):
+        assert len(list(api.store.hub.everybody())) == 1
+    async with asyncio.timeout(5):
+        while list(api.store.hub.everybody()):  # noqa: ASYNC110 - the server tells nobody that a client has gone
+            await asyncio.sleep(0.01)

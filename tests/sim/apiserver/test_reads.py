@@ -184,3 +184,28 @@ def test_a_watch_leads_from_one_list_to_the_next(before, after, labels):
             assert (event.type == "ADDED") == (event.entry.key not in cache)
             cache[event.entry.key] = event.entry.object
     assert cache == {entry.key: entry.object for entry in store.list(ref, selector).entries}
+
+
+def test_one_encoding_is_shared(world):
+    """All who watch get the same bytes."""
+    entry = world.store.create(world.ref("configmaps"), {"metadata": {"name": "a"}})
+    assert entry.wire() is entry.wire()
+
+
+def test_many_watchers(world):
+    """Three hundred of them, each hears of its own object alone."""
+    start = str(world.store.version)
+    ref = world.store.ref("", "v1", "configmaps", "default")
+    watchers = [
+        world.store.watch(ref, selectors.parse(ref.resource, fields=f"metadata.name=m{number}"), start)
+        for number in range(300)
+    ]
+    for number in range(300):
+        world.store.create(ref, {"metadata": {"name": f"m{number}"}})
+    assert {len(watcher.take()) for watcher in watchers} == {1}
+
+
+def test_a_store_is_enough():
+    """No loop and no server is needed to use the semantics."""
+    store = ObjectStore()
+    assert len(store.list(store.ref("", "v1", "namespaces")).entries) == 4

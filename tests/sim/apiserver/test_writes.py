@@ -186,3 +186,13 @@ def test_a_namespace_has_its_label_and_phase(world):
     made = world.create("namespaces", "n")
     assert made["metadata"]["labels"] == {"kubernetes.io/metadata.name": "n"}
     assert made["status"] == {"phase": "Active"}
+
+
+def test_a_seeded_store_repeats_itself(world_with):
+    """Uids and generated names come from the store's Random alone."""
+    from random import Random
+
+    made = [world_with(random=Random(7)).store.create for _ in range(2)]
+    ref = world_with().ref("configmaps")
+    first, second = (create(ref, {"metadata": {"generateName": "a-"}}).object for create in made)
+    assert first == second

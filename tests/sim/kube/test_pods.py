@@ -187,3 +187,45 @@ async def test_pods_of_a_vanished_node_are_collected(one):
     await one.nodes["node-a"].crash()
     await one.cluster.delete(kinds.NODES, "node-a")
     await one.gone(kinds.PODS, "p")
+
+
+async def test_init_containers_come_first_and_can_end_a_pod(one):
+    """They run in order before the others; one that fails in a pod that is not restarted ends it."""
+    first = {"name": "first", "image": "x", "command": ["sh", "-c", "cat /etc/hostname"]}
+    await one.pod("p", spec={"initContainers": [first]})
+    pod = await one.running("p")
+    assert pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["exitCode"] == 0
+    assert await one.log("p", "first") == "p\n"
+    await one.pod("q", spec={"initContainers": [{**first, "command": ["false"]}], "restartPolicy": "Never"})
+    assert (await one.ended("q"))["status"]["phase"] == "Failed"
+    await one.pod("r", spec={"initContainers": [{**first, "restartPolicy": "Always"}]})
+    refused = await one.ended("r")
+    assert refused["status"]["reason"] == "UnsupportedByRack"
+    assert refused["status"]["message"] == "init container first is a sidecar, which the rack does not know"
+
+
+async def test_volumes_are_seen_where_they_are_mounted(one, root):
+    """A ConfigMap's files, a folder of the node and an empty one; a missing ConfigMap is waited for."""
+    (root / "node-a/opt/data").mkdir(parents=True)
+    (root / "node-a/opt/data/file").write_text("from the node\n")
+    volumes = [
+        {"name": "m", "configMap": {"name": "m"}},
+        {"name": "h", "hostPath": {"path": "/opt/data"}},
+        {"name": "e", "emptyDir": {}},
+    ]
+    mounts = [{"name": name, "mountPath": f"/mnt/{name}"} for name in "mhe"]
+    script = "cat /mnt/m/key /mnt/h/file; echo $KEY; ls /mnt; trap 'exit 0' TERM; sleep 9999 & wait"
+    env = [{"name": "KEY", "valueFrom": {"configMapKeyRef": {"name": "m", "key": "key"}}}]
+    await one.pod("p", script=script, container={"volumeMounts": mounts, "env": env}, spec={"volumes": volumes})
+    await one.told("p", "Failed", "couldn't find key key in configMap m")
+    await one.create(kinds.CONFIG_MAPS, {"metadata": {"name": "m"}, "data": {"key": "from the map"}})
+    await one.running("p")
+    assert (await one.log("p")).splitlines() == ["from the map", "from the node", "from the map", "e", "h", "m"]
+
+
+async def test_followed_logs_end_with_the_container(one):
+    """`kubectl logs -f` gets what comes, and ends when the container does."""
+    await one.pod("p", script="echo one; sleep 0.3; echo two", spec={"restartPolicy": "Never"})
+    await one.running("p")
+    chunks = [chunk async for chunk in one.world.logs("default", "p", "ctr", False, True)]
+    assert b"".join(chunks) == b"one\ntwo\n"

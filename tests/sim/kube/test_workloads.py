@@ -1,5 +1,7 @@
 """DaemonSets, Jobs and MPIJobs, the last as the user guide writes them."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 
@@ -9,66 +11,12 @@ from nvdra.sim.kube.runtime.mpirun import ImexView
 CLIQUE = "9277d399-0674-44a9-b64e-d85bb19ce2b0.32766"
 OTHER = "9277d399-0674-44a9-b64e-d85bb19ce2b0.1"
 
-MPI_JOB = """
-apiVersion: kubeflow.org/v2beta1
-kind: MPIJob
-metadata:
-  name: nvbandwidth-test
-spec:
-  slotsPerWorker: 4
-  launcherCreationPolicy: WaitForWorkersReady
-  runPolicy:
-    cleanPodPolicy: Running
-  sshAuthMountPath: /home/mpiuser/.ssh
-  mpiReplicaSpecs:
-    Launcher:
-      replicas: 1
-      template:
-        metadata:
-          labels:
-            nvbandwidth-test-replica: mpi-launcher
-        spec:
-          affinity:
-            nodeAffinity:
-              requiredDuringSchedulingIgnoredDuringExecution:
-                nodeSelectorTerms:
-                - matchExpressions:
-                  - key: node-role.kubernetes.io/control-plane
-                    operator: Exists
-          tolerations: [{key: node-role.kubernetes.io/control-plane, operator: Exists}]
-          containers:
-          - image: ghcr.io/nvidia/k8s-samples:nvbandwidth-v0.7-8d103163
-            name: mpi-launcher
-            command: [mpirun]
-            args: [--bind-to, core, --map-by, "ppr:4:node", -np, "8", --report-bindings, -q, nvbandwidth, -t, multinode_device_to_device_memcpy_read_ce]
-    Worker:
-      replicas: 2
-      template:
-        metadata:
-          labels:
-            nvbandwidth-test-replica: mpi-worker
-        spec:
-          affinity:
-            podAffinity:
-              requiredDuringSchedulingIgnoredDuringExecution:
-              - labelSelector:
-                  matchExpressions:
-                  - key: nvbandwidth-test-replica
-                    operator: In
-                    values: [mpi-worker]
-                topologyKey: nvidia.com/gpu.clique
-          containers:
-          - image: ghcr.io/nvidia/k8s-samples:nvbandwidth-v0.7-8d103163
-            name: mpi-worker
-            command: [/usr/sbin/sshd]
-            args: [-De, -f, /home/mpiuser/.sshd_config]
-            resources:
-              limits: {nvidia.com/gpu: 4}
-              claims: [{name: compute-domain-channel}]
-          resourceClaims:
-          - name: compute-domain-channel
-            resourceClaimTemplateName: channel
-"""
+GUIDE = Path(__file__).parents[3] / "examples/nvbandwidth-test-job.yaml"
+
+
+def the_guides_job():
+    """The MPIJob of the user guide's own manifest."""
+    return next(found for found in yaml.safe_load_all(GUIDE.read_text()) if found and found["kind"] == "MPIJob")
 
 
 @pytest.fixture
@@ -76,6 +24,7 @@ async def two(rack):
     await rack.start({"control-plane": "", "node-a": CLIQUE, "node-b": CLIQUE})
     await rack.with_plugins()
     await rack.template()
+    await rack.template("nvbandwidth-test-compute-domain-channel")
     return rack
 
 
@@ -93,7 +42,7 @@ async def _mpi_condition(rack, kind):
 async def test_the_guides_mpijob_runs_to_its_end(two):
     """Workers first, in one clique with all GPUs; then the launcher on the control plane; then only it is left."""
     two.imex |= dict.fromkeys(("node-a", "node-b"), ImexView(f"domain/{CLIQUE}", ready=True))
-    await two.create(kinds.MPI_JOBS, yaml.safe_load(MPI_JOB))
+    await two.create(kinds.MPI_JOBS, the_guides_job())
     await two.until(lambda: _mpi_condition(two, "Succeeded"))
     launcher = await _launcher(two)
     assert launcher["spec"]["nodeName"] == "control-plane"
@@ -121,7 +70,7 @@ async def test_the_guides_mpijob_runs_to_its_end(two):
 async def test_a_launcher_fails_where_memory_could_not_be_reached(two, imex, reason):
     """Two IMEX domains, or a node without a ready daemon, end the job with exit code 1 and the reason in its log."""
     two.imex |= imex
-    body = yaml.safe_load(MPI_JOB)
+    body = the_guides_job()
     body["spec"]["runPolicy"]["backoffLimit"] = 0
     await two.create(kinds.MPI_JOBS, body)
     await two.until(lambda: _mpi_condition(two, "Failed"))
@@ -132,7 +81,7 @@ async def test_a_launcher_fails_where_memory_could_not_be_reached(two, imex, rea
 async def test_a_launcher_fails_without_a_channel(two):
     """A worker without channel0 is named."""
     two.imex |= dict.fromkeys(("node-a", "node-b"), ImexView("d", ready=True))
-    body = yaml.safe_load(MPI_JOB)
+    body = the_guides_job()
     body["spec"]["runPolicy"]["backoffLimit"] = 0
     worker = body["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["spec"]
     del worker["resourceClaims"], worker["containers"][0]["resources"]["claims"]
@@ -145,7 +94,7 @@ async def test_a_launcher_fails_without_a_channel(two):
 async def test_workers_of_one_group_stay_in_one_clique(rack):
     """Pod affinity on the clique label: the third worker finds no node, though another clique has one."""
     await rack.start({"node-a": CLIQUE, "node-b": CLIQUE, "node-c": OTHER})
-    spec = yaml.safe_load(MPI_JOB)["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["spec"]
+    spec = the_guides_job()["spec"]["mpiReplicaSpecs"]["Worker"]["template"]["spec"]
     gpus = {"resources": {"limits": {"nvidia.com/gpu": 4}}}
     labels = {"labels": {"nvbandwidth-test-replica": "mpi-worker"}}
     await rack.pod(
@@ -206,7 +155,9 @@ async def _daemons(rack):
 
 
 async def test_a_daemonset_follows_node_labels(two):
-    """A labelled node gets its daemon, named `<set>-<5 letters>`; a node that lost the label loses it."""
+    """A labelled node gets its daemon, named `<set>-<5 letters>`; not a tainted one; without the label it goes."""
+    taint = {"key": "keep", "value": "off", "effect": "NoSchedule"}
+    await two.cluster.patch(kinds.NODES, "control-plane", {"spec": {"taints": [taint]}})
     await two.create(kinds.DAEMON_SETS, _daemon_set("OnDelete"))
     for node in ("node-a", "node-b", "control-plane"):
         await two.cluster.patch(kinds.NODES, node, {"metadata": {"labels": {"pick": "me"}}})

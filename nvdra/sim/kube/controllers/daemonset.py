@@ -11,6 +11,7 @@ from nvdra.sim.kube import kinds
 from nvdra.sim.kube.controllers.pods import OwnedPods
 from nvdra.sim.kube.loop import Loop
 from nvdra.sim.kube.mirror import Mirror
+from nvdra.sim.kube.recorder import Recorder
 from nvdra.sim.kube.selectors import EVICTING, HARD, untolerated, wants_node
 from nvdra.sim.kube.shapes import (
     Json,
@@ -59,7 +60,7 @@ class DaemonSets:
         self._nodes = nodes
         self.loop: Loop[Key] = Loop("daemonset controller", self._work)
         self._owned = OwnedPods(cluster, pods, "DaemonSet", self._pods_changed)
-        self._restarts: dict[tuple[str, str], int] = {}
+        self._events = Recorder(cluster, "daemonset-controller")
         sets.listen(self._set_changed)
         nodes.listen(self._node_changed)
 
@@ -87,9 +88,11 @@ class DaemonSets:
         todo = plan(daemon_set, template, list(self._nodes.values()), pods)
         for pod in todo.delete:
             await self._owned.delete(pod)
+            await self._events.tell(daemon_set, "DaemonSet", "SuccessfulDelete", f"Deleted pod: {name(pod)}")
         for node in todo.create_on:
             bound = _bound_to(template, node)
-            await self._owned.make("apps/v1", daemon_set, bound, {"generateName": f"{name(daemon_set)}-"})
+            made = await self._owned.make("apps/v1", daemon_set, bound, {"generateName": f"{name(daemon_set)}-"})
+            await self._events.tell(daemon_set, "DaemonSet", "SuccessfulCreate", f"Created pod: {name(made)}")
         await self._report(daemon_set, template)
 
     async def _report(self, daemon_set: Json, template: Json) -> None:

@@ -139,16 +139,24 @@ class Kubelet:
     def _take_up(self, pod: Json) -> None:
         events = Recorder(self.cluster, "kubelet", self.node)
         worker = PodWorker(pod, Tools(self.cluster, self.runtime, self._claims, events, self.settings))
-        task = asyncio.ensure_future(worker.run())
+        task = asyncio.ensure_future(self._work(worker))
         self._workers[uid(pod)] = (worker, task)
-        task.add_done_callback(lambda done: self._worker_done(pod, done))
+        task.add_done_callback(lambda done: self._worker_done(uid(pod), done))
 
-    def _worker_done(self, pod: Json, task: "asyncio.Task[None]") -> None:
-        known = self._workers.get(uid(pod))
+    async def _work(self, worker: PodWorker) -> None:
+        while True:
+            try:
+                await worker.run()
+            except Exception:  # noqa: BLE001 - the edge of an agent: one bad pod must not stop the node, nor be forgotten
+                _log.exception("kubelet of %s: worker of pod %s failed", self.node, name(worker.pod))
+            else:
+                return
+            await asyncio.sleep(_RETRY)
+
+    def _worker_done(self, pod_uid: str, task: "asyncio.Task[None]") -> None:
+        known = self._workers.get(pod_uid)
         if known is not None and known[1] is task:
-            del self._workers[uid(pod)]
-        if not task.cancelled() and task.exception() is not None:
-            _log.error("kubelet of %s: worker of pod %s failed", self.node, name(pod), exc_info=task.exception())
+            del self._workers[pod_uid]
 
     async def _reconcile(self) -> None:
         """Claims and sandboxes of pods that are no more are let go, now and every minute."""

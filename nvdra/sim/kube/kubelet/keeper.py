@@ -6,6 +6,7 @@ from typing import Final
 
 from attrs import define, field, frozen
 
+from nvdra.errors import Again
 from nvdra.sim.kube.kubelet.probes import Prober, Target
 from nvdra.sim.kube.kubelet.settings import Settings
 from nvdra.sim.kube.kubelet.status import View
@@ -131,7 +132,7 @@ class Keeper:
                     return await self._started()
                 except (CannotCreateError, UnresolvableDevicesError) as error:
                     trouble = ("CreateContainerError", str(error))
-                except ConfigMissingError as error:
+                except (ConfigMissingError, Again) as error:
                     trouble = ("CreateContainerConfigError", str(error))
                 await self._warn("Failed", f"Error: {trouble[1]}")
             self._set(trouble)

@@ -153,7 +153,8 @@ class PodWorker:
             sandbox.restarts.setdefault(container, count)
         self._make_keepers()
         self._dirty.set()
-        await self._unless_leaving(self._run_all())
+        if not self._leaving.is_set():
+            await self._unless_leaving(self._run_all())
 
     async def _run_all(self) -> bool:
         for keeper in self._init:
@@ -185,6 +186,7 @@ class PodWorker:
         sandbox = self.tools.runtime.sandboxes.get(uid(self.pod))
         if sandbox is None:
             return
+        await sandbox.settled()
         running = [container for container in sandbox.containers.values() if container.ended is None]
         for container in running:
             await self._say(container.name, "Killing", f"Stopping container {container.name}")

@@ -97,6 +97,11 @@ class Sandbox:
     containers: dict[str, Container] = field(factory=dict)
     previous: dict[str, Container] = field(factory=dict)
     restarts: dict[str, int] = field(factory=dict)
+    starting: "set[asyncio.Task[Container]]" = field(factory=set)
+
+    async def settled(self) -> None:
+        """Whatever was being started has started, or failed to."""
+        await asyncio.gather(*self.starting, return_exceptions=True)
 
 
 class Loopback:
@@ -146,8 +151,17 @@ class Runtime:
         return self.sandboxes[uid(pod)]
 
     async def start(self, pod: Json, wanted: Wanted) -> Container:
-        """Create and start a container: CannotCreateError or UnresolvableDevicesError when that cannot be."""
+        """Create and start a container: CannotCreateError or UnresolvableDevicesError when that cannot be.
+
+        Whoever stops waiting for it does not stop it half-way: it is in the sandbox then, to be stopped.
+        """
         sandbox = self.sandbox(pod)
+        task = asyncio.ensure_future(self._start(pod, sandbox, wanted))
+        sandbox.starting.add(task)
+        task.add_done_callback(sandbox.starting.discard)
+        return await asyncio.shield(task)
+
+    async def _start(self, pod: Json, sandbox: Sandbox, wanted: Wanted) -> Container:
         injection = cdi.resolve(self.cdi_folders, wanted.cdi_ids)
         container_name = wanted.spec["name"]
         root = sandbox.folder / container_name / "rootfs"
@@ -186,6 +200,7 @@ class Runtime:
         sandbox = self.sandboxes.get(pod_uid)
         if sandbox is None:
             return
+        await sandbox.settled()
         await asyncio.gather(*(container.stop(grace) for container in sandbox.containers.values()))
         self.sandboxes.pop(pod_uid, None)
         self._addresses.give_back(sandbox.ip)
@@ -196,6 +211,7 @@ class Runtime:
         self.exited = lambda _: None
         for pod_uid in list(self.sandboxes):
             sandbox = self.sandboxes.pop(pod_uid)
+            await sandbox.settled()
             for container in sandbox.containers.values():
                 container.signal(signal.SIGKILL)
             self._addresses.give_back(sandbox.ip)
