@@ -92,7 +92,7 @@ class Little:
     # Nodes and what plugins and kubelets do on them.
 
     async def node(self, name: str, clique: str = CLIQUE, gfd: str | None = None) -> None:
-        labels = {} if gfd is None else {names.GPU_CLIQUE_LABEL: gfd}
+        labels = {"kubernetes.io/hostname": name} | ({} if gfd is None else {names.GPU_CLIQUE_LABEL: gfd})
         await self.hands.create(kinds.NODES, {"metadata": {"name": name, "labels": labels}})
         attributes = {"type": {"string": "channel"}, "clique": {"string": clique or names.NO_FABRIC}}
         devices = [{"name": "channel-0", "attributes": attributes}]

@@ -70,8 +70,7 @@ class Probe:
             if not life.running or since < self.rhythm.view_first:
                 await _pause(changed, self.rhythm.view_first - since if life.running else None)
                 continue
-            sight = Sight(life.number, await self._view(), self.child.clock())
-            self.child.store.put(SIGHTS, sight)
+            self.child.store.put(SIGHTS, Sight(life.number, await self._view()))
             await _pause(changed, self.rhythm.view_ready if self._is_ready(life) else self.rhythm.view_waiting)
 
     def _listen(self) -> asyncio.Event:
@@ -104,7 +103,7 @@ class Probe:
     def _read(self, life: Life, state: str, trouble: str) -> None:
         now, before = self.child.clock(), self._reading
         ready_at = before.ready_at if before is not None and before.number == life.number else None
-        self._reading = Reading(life.number, state, now, now if state == READY else ready_at, trouble)
+        self._reading = Reading(life.number, state, now if state == READY else ready_at, trouble)
         self.child.store.put(READINGS, self._reading)
 
 

@@ -67,7 +67,7 @@ class Store:
         self._announce(shelf, old, thing)
 
     def learn(self, sort: Sort[T], thing: T) -> None:
-        """It came back from a request of ours. The watch may have been faster: what it knows to be newer or gone stays."""
+        """It came back from a request of ours. What the watch, which may be faster, knows to be newer or gone stays."""
         shelf, version = self._shelf(sort), _version(thing)
         old = shelf.objects.get(_path(thing))
         if version >= shelf.gone.get(_uid(thing), 0) and (old is None or version >= _version(old)):

@@ -17,7 +17,7 @@ def wanted(seen: ChannelClaimSnapshot) -> Finding:
 @FACTS.add
 def recorded(seen: ChannelClaimSnapshot) -> Finding:
     """Its write-ahead record is on disk."""
-    return Finding(seen.record is not None, "its record is on disk" if seen.record else "it has no record yet")
+    return Finding(seen.record is not None, "its record is on disk" if seen.record else "")
 
 
 @FACTS.add
@@ -37,10 +37,14 @@ def vacant(seen: ChannelClaimSnapshot) -> Finding:
 @FACTS.add
 def joined(seen: ChannelClaimSnapshot) -> Finding:
     """The node carries this domain's label."""
-    domain = seen.record.domain if seen.record else ""
-    there = bool(domain) and (seen.label == domain or seen.entry is not None)
+    source = f"Node {seen.node_name}"
+    if seen.record is None:
+        return Finding(False, "", source)
+    if seen.node is None:  # not read since we started: what is to be taken off may be there still
+        return Finding(seen.record.leaving, f"{seen.node_name} has not been read yet", source)
+    there = seen.label == seen.record.domain
     said = f"{seen.node_name} carries" if there else f"{seen.node_name} does not carry"
-    return Finding(there, f"{said} the label {names.DOMAIN_LABEL}={domain}", f"Node {seen.node_name}")
+    return Finding(there, f"{said} the label {names.DOMAIN_LABEL}={seen.record.domain}", source)
 
 
 @FACTS.add
@@ -52,7 +56,8 @@ def domain_ready(seen: ChannelClaimSnapshot) -> Finding:
 @FACTS.add
 def released(seen: ChannelClaimSnapshot) -> Finding:
     """The record says that the worker was let go once."""
-    return Finding(seen.record is not None and seen.record.released, "the record says so")
+    done = seen.record is not None and seen.record.released
+    return Finding(done, "the record says so" if done else "")
 
 
 @FACTS.add

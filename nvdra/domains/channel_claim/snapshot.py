@@ -99,7 +99,7 @@ def declare(store: Store) -> None:
 
     store.concern(CALLS, lambda call: [Key(KIND, call.uid)] if call.kind == "channel" else [])
     store.concern(DISK_SPECS, lambda disk: [Key(KIND, disk.uid)] if channels_of(disk.spec) else [])
-    for sort in (RECORDS, READINGS, kinds.ROSTERS, DAEMON_STATUSES):
+    for sort in (RECORDS, READINGS, kinds.NODES, kinds.ROSTERS, DAEMON_STATUSES):
         store.concern(sort, every)
 
 

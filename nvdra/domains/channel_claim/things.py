@@ -1,17 +1,17 @@
 """What a channel claim keeps present and absent on its node, and whom it wakes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import attrs
 from attrs import define, field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, DiskSpec
-from nvdra.api.objects import ComputeDomain
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.api.timestamps import rfc3339
 from nvdra.domains.channel_claim.facts import readiness, vacancy
+from nvdra.domains.channel_claim.label import NodeLabel
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
@@ -39,10 +39,11 @@ class Ports:
 
 @define(eq=False)
 class Waker:
-    """Whether we may touch pods at all, and when each claim's pods were last touched."""
+    """Whether we may touch pods at all, when each claim's pods were last touched, and which of them wait no more."""
 
     allowed: bool = True
     touched: dict[str, tuple[float, int]] = field(factory=dict)
+    awake: dict[str, tuple[PodRef, ...]] = field(factory=dict)
 
 
 def things(ports: Ports) -> Mapping[str, Thing[ChannelClaimSnapshot]]:
@@ -50,7 +51,7 @@ def things(ports: Ports) -> Mapping[str, Thing[ChannelClaimSnapshot]]:
     return {
         "record": Record(ports),
         "farewell": Farewell(ports),
-        "node-label": NodeLabel(ports),
+        "node-label": NodeLabel(ports.cluster, ports.store),
         "release": Release(ports),
         "cdi-spec": CdiFile(ports),
         "wake-up": WakeUp(ports),
@@ -75,7 +76,9 @@ class Record:
         if call is None or (seen.record is not None and not seen.record.leaving and seen.record.pods == call.pods):
             return
         if seen.record is not None:  # the kubelet asks again, perhaps for another pod, or after it had let go
-            self._put(attrs.evolve(seen.record, leaving=False, pods=call.pods))
+            # after it had let go, the node may have been given back: the worker waits for its domain like any other
+            still = seen.record.released and not seen.record.leaving
+            self._put(attrs.evolve(seen.record, leaving=False, pods=call.pods, released=still))
             return
         # no await between the look and the write: two claims cannot both find the node free
         free = vacancy(attrs.evolve(seen, peers=self._peers(seen.uid)), call.domain)
@@ -103,6 +106,7 @@ class Record:
         if seen.call is not None and not seen.call.wanted and not seen.call.calling:
             self.ports.store.drop(CALLS, seen.call)
         self.ports.waker.touched.pop(seen.uid, None)
+        self.ports.waker.awake.pop(seen.uid, None)
 
     def _put(self, record: ClaimRecord) -> None:
         self.ports.records.put(record)
@@ -126,108 +130,23 @@ class Farewell(_OneWay):
 
 
 @frozen(eq=False)
-class NodeLabel:
-    """The domain's label on this node: put while the domain lives, taken only while it is this domain's."""
-
-    ports: Ports
-
-    async def present(self, seen: ChannelClaimSnapshot) -> None:
-        record = seen.record
-        if record is None or seen.entry is not None:
-            return
-        domain, node = await asyncio.gather(self._domain(record), self.ports.cluster.get(kinds.NODES, seen.node_name))
-        self.ports.store.put(kinds.NODES, node)
-        label = node.metadata.labels.get(names.DOMAIN_LABEL)
-        if label == record.domain and node.metadata.labels.get(names.CLIQUE_LABEL, "") == record.clique:
-            return
-        if domain.metadata.deleting and not record.released:
-            raise Refused(
-                f"ComputeDomain {domain.metadata.path} is being deleted: no new worker may join it",
-                reason="ComputeDomainDeleting",
-            )
-        if domain.metadata.deleting:
-            return
-        if label not in (None, record.domain):
-            raise Refused(
-                f"node {seen.node_name} belongs to the ComputeDomain with uid {label}: one ComputeDomain a node; it is"
-                " free again when that domain's last workload on it has ended",
-                reason="NodeTaken",
-            )
-        await self._patch(seen.node_name, record, label)
-
-    async def absent(self, seen: ChannelClaimSnapshot) -> None:
-        if seen.record is None:
-            return
-        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
-        patch = [
-            {"op": "test", "path": domain, "value": seen.record.domain},
-            {"op": "remove", "path": domain},
-            {"op": "add", "path": clique, "value": ""},  # so that removing it is right on nodes without fabric too
-            {"op": "remove", "path": clique},
-        ]
-        try:
-            after = await self.ports.cluster.patch(kinds.NODES, seen.node_name, patch, how="json")
-        except NotFound:
-            after = None
-        except Conflict:  # another domain's by now, or nobody's
-            after = await self.ports.cluster.get(kinds.NODES, seen.node_name)
-        if after is not None:
-            self.ports.store.put(kinds.NODES, after)
-        self._forget(seen)
-
-    def _forget(self, seen: ChannelClaimSnapshot) -> None:
-        """The roster lists us until the controller has seen it: that must not look like being joined."""
-        if seen.roster is not None and seen.entry is not None:
-            left = tuple(entry for entry in seen.roster.daemons if entry.nodeName != seen.node_name)
-            self.ports.store.put(kinds.ROSTERS, attrs.evolve(seen.roster, daemons=left))
-
-    async def _domain(self, record: ClaimRecord) -> ComputeDomain:
-        """Read live: a domain may have been made a millisecond ago, or be gone."""
-        if record.domain_name:
-            try:
-                found = await self.ports.cluster.get(kinds.COMPUTE_DOMAINS, record.domain_name, record.namespace)
-            except NotFound:
-                found = None
-            if found is not None and found.metadata.uid == record.domain:
-                return found
-        listed = await self.ports.cluster.list(kinds.COMPUTE_DOMAINS, record.namespace)
-        for domain in listed.items:
-            if domain.metadata.uid == record.domain:
-                return domain
-        raise Refused(
-            f"no ComputeDomain with uid {record.domain} in namespace {record.namespace}: it is gone, or belongs to"
-            " another namespace; a workload uses a ComputeDomain of its own namespace",
-            reason="ComputeDomainNotFound",
-        )
-
-    async def _patch(self, node: str, record: ClaimRecord, label: str | None) -> None:
-        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
-        patch: list[dict[str, object]] = [
-            {"op": "test", "path": domain, "value": label},  # null: nobody's (dra-protocol.md; tried on real ones)
-            {"op": "add", "path": domain, "value": record.domain},
-        ]
-        if record.clique:
-            patch.append({"op": "add", "path": clique, "value": record.clique})
-        try:
-            self.ports.store.put(kinds.NODES, await self.ports.cluster.patch(kinds.NODES, node, patch, how="json"))
-        except Conflict as error:
-            raise Again(f"the label of node {node} changed meanwhile: {error}", after=0.2) from error
-
-
-@frozen(eq=False)
 class Release(_OneWay):
-    """Letting the worker go. Cannot be taken back, so the roster is read live."""
+    """Letting the worker go. Cannot be taken back, so roster and label are read live."""
 
     ports: Ports
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is None or seen.record.released or seen.roster is None:
             return
-        meta = seen.roster.metadata
-        live = await self.ports.cluster.get(kinds.ROSTERS, meta.name, meta.namespace)
-        if live.metadata.uid != meta.uid or not readiness(attrs.evolve(seen, roster=live)).holds:
-            self.ports.store.put(kinds.ROSTERS, live)
-            raise Again("the roster says otherwise by now", after=0.2)
+        cluster, meta = self.ports.cluster, seen.roster.metadata
+        live, node = await asyncio.gather(
+            cluster.get(kinds.ROSTERS, meta.name, meta.namespace), cluster.get(kinds.NODES, seen.node_name)
+        )
+        now = attrs.evolve(seen, roster=live, node=node)
+        if live.metadata.uid != meta.uid or now.label != seen.record.domain or not readiness(now).holds:
+            self.ports.store.learn(kinds.ROSTERS, live)
+            self.ports.store.learn(kinds.NODES, node)
+            raise Again("the roster, or the node's label, says otherwise by now", after=0.2)
         record = attrs.evolve(seen.record, released=True)
         self.ports.records.put(record)
         self.ports.store.put(RECORDS, record)
@@ -250,6 +169,7 @@ class CdiFile:
         missing = self.ports.device_nodes.missing(nodes)
         if seen.disk is not None and seen.disk.spec == wanted and not missing and not seen.disk.nodes_missing:
             return
+        self._note(seen.record, missing)
         self.ports.device_nodes.make(missing)
         if seen.disk is None or seen.disk.spec != wanted:
             self.ports.cdi.write(wanted, seen.uid)
@@ -263,6 +183,13 @@ class CdiFile:
             self.ports.device_nodes.remove([DeviceNode(f"{CHANNEL_FOLDER}/channel{n}", major, n) for n in made])
         if seen.disk is not None:
             self.ports.store.drop(DISK_SPECS, seen.disk)
+
+    def _note(self, record: ClaimRecord, missing: Sequence[DeviceNode]) -> None:
+        """What we are about to make is ours to remove: written down first, as when the claim was recorded."""
+        made = tuple(sorted({*record.made, *(node.minor for node in missing)}))
+        if made != record.made:
+            self.ports.records.put(attrs.evolve(record, made=made))
+            self.ports.store.put(RECORDS, attrs.evolve(record, made=made))
 
     def _no_majors(self, seen: ChannelClaimSnapshot) -> None:
         if seen.disk is None:
@@ -282,7 +209,7 @@ class WakeUp(_OneWay):
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         waker, record = self.ports.waker, seen.record
-        if record is None or not waker.allowed:
+        if record is None or not waker.allowed or waker.awake.get(seen.uid) == record.pods:
             return
         last, count = waker.touched.get(seen.uid, (float("-inf"), 0))
         due = last + min(FIRST_WAKE_UP * 2 ** max(0, count - 1), LAST_WAKE_UP)
@@ -292,7 +219,8 @@ class WakeUp(_OneWay):
         pending = [await self._touch(record, pod) for pod in record.pods]
         if any(pending):
             raise Later("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
-        if seen.call is not None:  # its containers run already, or the pod is gone: nobody to wake
+        waker.awake[seen.uid] = record.pods  # its containers run already, or the pod is gone: nobody to wake
+        if seen.call is not None:
             self.ports.store.put(CALLS, attrs.evolve(seen.call, fetched=True))
 
     async def _touch(self, record: ClaimRecord, pod: PodRef) -> bool:

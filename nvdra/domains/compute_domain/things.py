@@ -79,7 +79,9 @@ class Finalizer:
         )
         for kind, namespace in places:
             found = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
-            left = [t for t in found if namespace == own or not isinstance(t, ResourceClaimTemplate) or ours(t, meta.uid)]
+            left = [
+                t for t in found if namespace == own or not isinstance(t, ResourceClaimTemplate) or ours(t, meta.uid)
+            ]
             if left:
                 raise Again(f"{kind.kind} {left[0].metadata.path} is still there", after=0.5)
 

@@ -2,7 +2,7 @@
 
 from nvdra.api.local import wanted_by_kubelet
 from nvdra.core.findings import Facts, Finding
-from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, device_name
+from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes
 
 FACTS: Facts[DaemonClaimSnapshot] = Facts()
 
@@ -16,7 +16,7 @@ def wanted(seen: DaemonClaimSnapshot) -> Finding:
 @FACTS.add
 def recorded(seen: DaemonClaimSnapshot) -> Finding:
     """Its write-ahead record is on disk."""
-    return Finding(seen.record is not None, "its record is on disk" if seen.record else "it has no record yet")
+    return Finding(seen.record is not None, "its record is on disk" if seen.record else "")
 
 
 @FACTS.add
@@ -41,9 +41,7 @@ def exposed(seen: DaemonClaimSnapshot) -> Finding:
         return Finding(False, "its CDI file is not written yet")
     if seen.record is None or seen.record.leaving:
         return Finding(True, "its CDI file is still there")
-    edits = seen.disk.spec.devices.get(device_name(seen.record))
-    marks = (f"COMPUTE_DOMAIN_UUID={seen.record.domain}", f"CLIQUE_ID={seen.record.clique}")
-    right = edits is not None and all(mark in edits.env for mark in marks)
+    right = describes(seen.disk, seen.record)
     return Finding(right, "its CDI file is on disk" if right else "its CDI file is of another domain or clique")
 
 

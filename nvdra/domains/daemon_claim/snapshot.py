@@ -85,5 +85,12 @@ def device_name(record: ClaimRecord) -> str:
     return f"{record.uid}-daemon-0"
 
 
+def describes(disk: DiskSpec, record: ClaimRecord) -> bool:
+    """Whether the CDI file is of this claim, its domain and its clique; the driver's part may differ."""
+    edits = disk.spec.devices.get(device_name(record))
+    marks = (f"COMPUTE_DOMAIN_UUID={record.domain}", f"CLIQUE_ID={record.clique}")
+    return edits is not None and all(mark in edits.env for mark in marks)
+
+
 def _of_daemon(disk: DiskSpec) -> bool:
     return any(name.endswith("-daemon-0") for name in disk.spec.devices)

@@ -10,7 +10,7 @@ from attrs import define, field, frozen
 from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DAEMON_STATUSES, DISK_SPECS, FOLDERS, RECORDS, DiskSpec, DomainFolder
 from nvdra.api.records import ClaimRecord
-from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, device_name
+from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, device_name
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, Later, NotFound, Refused
@@ -141,7 +141,7 @@ class CdiFile:
     ports: Ports
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
-        if seen.record is None or seen.disk is not None:
+        if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record)):
             return
         spec = CdiSpec(CLAIM_CDI_KIND, {device_name(seen.record): self._edits(seen, seen.record)})
         self.ports.cdi.write(spec, seen.uid)

@@ -69,7 +69,6 @@ class Reading:
 
     number: int
     state: str
-    at: float
     ready_at: float | None = None
     trouble: str = ""
     path: str = "imex"
@@ -81,7 +80,6 @@ class Sight:
 
     number: int
     view: DomainView | None
-    at: float
     path: str = "imex"
 
 

@@ -166,8 +166,7 @@ async def test_pauses_between_restarts_grow_and_begin_anew_after_a_good_run():
     await asyncio.sleep(400)
     begun = [one.began for one in world.instances]
     pauses = [round(b - a) for a, b in zip(begun, begun[1:], strict=False)]
-    assert pauses == [1, 2, 4, 8, 16, 32, 60, 60, 60, 60][: len(pauses)]
-    assert len(pauses) >= 9
+    assert pauses[:9] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
     assert world.status["state"] == "Running.Failing"
     assert "exited with code 1" in world.status["reason"]
     assert "its last line" in world.status["reason"]

@@ -1,0 +1,245 @@
+"""The daemon in a closed loop with a node where anything may happen, in virtual time."""
+
+import asyncio
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nvdra.domains.imex_daemon import things
+from tests.domains.imex_daemon.imex_world import ADDRESS, HOSTS, ROOT, World, a_roster
+from tests.virtual_time import clock, run, until, virtually
+
+ROSTERS = {
+    "alone": lambda: a_roster(ADDRESS),
+    "two": lambda: a_roster(ADDRESS, "10.0.0.2"),
+    "moved": lambda: a_roster(ADDRESS, "10.0.0.7"),
+    "crowd": lambda: a_roster(ADDRESS, "10.0.0.2", "10.0.0.3", "10.0.0.4"),
+    "reindexed": lambda: a_roster("10.0.0.9", ADDRESS, own=1),
+    "old-address": lambda: a_roster("10.0.0.99", "10.0.0.2"),
+    "without-us": lambda: a_roster("", "10.0.0.2", own=0),
+    "none": lambda: None,
+}
+WAITS = st.sampled_from([0.0, 0.05, 0.3, 0.7, 1.5, 4.9, 5.3, 20.0, 70.0])
+EVENTS = st.one_of(
+    st.sampled_from(sorted(ROSTERS)).map(lambda name: ("roster", name)),
+    st.tuples(st.sampled_from(["stuck", "hanging", "broken", "full", "failing"]), st.booleans()),
+    st.just(("crash", None)),
+    st.just(("die", None)),
+)
+
+
+async def _happen(world: World, what: str, how: object) -> None:
+    """Let it happen."""
+    match what:
+        case "roster":
+            world.api.put(ROSTERS[str(how)]())
+        case "stuck":
+            world.stuck = bool(how)
+        case "hanging":
+            world.hanging = bool(how)
+        case "broken":
+            world.api.breaks(bool(how))
+        case "full":
+            world.files.full = bool(how)
+        case "failing":
+            world.fails_at_start = bool(how)
+        case "crash":
+            world.crash()
+        case "die":
+            await world.die()
+            world.begin()
+
+
+async def _converges(world: World) -> None:
+    """When nothing happens any more, it is ready and knows what the roster says."""
+    world.stuck = world.hanging = world.files.full = world.fails_at_start = False
+    world.api.breaks(broken=False)
+    name = "crowd"
+    if world.alive is not None and world.alive.index == 1:
+        world.api.put(a_roster("10.0.0.3", ADDRESS, "10.0.0.4", own=1))
+    else:
+        world.api.put(ROSTERS[name]())
+    await until(lambda: world.status.get("ready") and world.alive is not None, limit=150)
+    await until(lambda: world.addresses() == world.expected(), limit=12)
+    assert world.status == {
+        "domain": "uid-1", "state": "Running.Ready", "ready": True, "reason": "", "index": world.alive.index, "pid": None,
+    }  # fmt: skip
+    assert world.files.files[ROOT / "etc/hosts"].startswith(HOSTS)
+
+
+@settings(max_examples=1500)
+@given(st.lists(st.tuples(EVENTS, WAITS), max_size=12), st.booleans())
+def test_whatever_happens_it_converges_and_leaves_a_running_imex_alone(story, stubborn):
+    """Never two, never one ended but by its own fault or at the end, ready in the end, gone within the pod's time."""
+
+    async def told() -> None:
+        world = World(stubborn=stubborn)
+        world.begin()
+        for (what, how), wait in story:
+            await _happen(world, what, how)
+            await asyncio.sleep(wait)
+            assert world.asked == 0, "nobody asked for an end"
+            assert all(one.excused for one in world.instances if one.ending.done()), "one was ended without need"
+        await _converges(world)
+        began = clock()
+        code = await world.end()
+        assert world.alive is None
+        assert clock() - began <= 21.0
+        assert (code, world.asked) == ((3, 1) if stubborn else (0, 1))
+        assert bool(world.last_words) == stubborn
+        assert (world.status["state"], world.status["ready"]) == ("Stopping.Stopped", False)
+
+    run(told())
+
+
+@settings(max_examples=600)
+@given(st.lists(st.tuples(EVENTS, WAITS), max_size=6), WAITS)
+def test_it_stops_at_any_time(story, wait):
+    """A stop that comes in the middle of anything ends in time, with the code 0, and leaves nothing behind."""
+
+    async def told() -> None:
+        world = World()
+        world.begin()
+        for (what, how), pause in story:
+            await _happen(world, what, how)
+            await asyncio.sleep(pause)
+        await asyncio.sleep(wait)
+        world.files.full = False
+        began = clock()
+        assert await world.end() == 0
+        assert clock() - began <= 31.0
+        assert world.alive is None
+
+    run(told())
+
+
+@virtually
+async def test_a_change_within_the_deaf_time_is_told_again():
+    """Three changes in a second are two signals, and the instance ends up with the last addresses."""
+    world = await _ready(World())
+    for name in ("two", "crowd", "moved"):
+        world.api.put(ROSTERS[name]())
+        await asyncio.sleep(0.3)
+    await until(lambda: world.addresses() == world.expected(), limit=6)
+    assert len(world.instances) == 1
+    await world.end()
+
+
+@virtually
+async def test_the_closed_loop_sees_a_daemon_that_forgets_the_deaf_time(monkeypatch):
+    """A mutant that signals at once loses the last address: the world would notice."""
+    monkeypatch.setattr(things, "DEAF", 0.0)
+    world = await _ready(World())
+    for name in ("two", "moved"):
+        world.api.put(ROSTERS[name]())
+        await asyncio.sleep(0.3)
+    with pytest.raises(AssertionError, match="not so within"):
+        await until(lambda: world.addresses() == world.expected(), limit=60)
+    await world.end()
+
+
+@virtually
+async def test_a_new_index_is_a_fault_that_is_reported_and_nothing_more():
+    """The running instance keeps its place and addresses; it is not ready, and the way out is named."""
+    world = await _ready(World())
+    before = dict(world.alive.resolved)
+    world.api.put(ROSTERS["reindexed"]())
+    await until(lambda: not world.status["ready"])
+    await asyncio.sleep(120)
+    assert world.status["state"] == "Faulted"
+    assert "index 1" in world.status["reason"]
+    assert "delete this pod" in world.status["reason"]
+    assert (len(world.instances), world.asked, world.alive.resolved) == (1, 0, before)
+    world.crash()
+    await until(lambda: world.status["ready"])
+    assert world.alive.index == 1
+    await world.end()
+
+
+@virtually
+async def test_pauses_between_restarts_grow_and_begin_anew_after_a_good_run():
+    """1, 2, 4 … 60 s; an instance that lasted two minutes is started again after one."""
+    world = World(fails_at_start=True)
+    world.api.put(ROSTERS["alone"]())
+    world.begin()
+    await asyncio.sleep(400)
+    begun = [one.began for one in world.instances]
+    pauses = [round(b - a) for a, b in zip(begun, begun[1:], strict=False)]
+    assert pauses[:9] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert world.status["state"] == "Running.Failing"
+    assert "exited with code 1" in world.status["reason"]
+    assert "its last line" in world.status["reason"]
+    world.fails_at_start = False
+    await until(lambda: world.status["ready"], limit=70)
+    await asyncio.sleep(130)
+    count, crashed = len(world.instances), clock()
+    world.crash()
+    await until(lambda: len(world.instances) > count)
+    assert 1.0 <= clock() - crashed < 1.2
+    await world.end()
+
+
+@virtually
+async def test_what_is_waited_for_is_said():
+    """Each way of waiting has its own sentence in the status file."""
+    world = World(stuck=True)
+    world.api.breaks(broken=True)
+    world.begin()
+    await _says(world, "cannot be read: the API server is away")
+    world.api.breaks(broken=False)
+    await _says(world, "has not made the list of this domain's nodes (uid-1.c.1) yet")
+    world.api.put(ROSTERS["without-us"]())
+    await _says(world, "has not listed node-0 in uid-1.c.1 yet")
+    world.api.put(ROSTERS["old-address"]())
+    await _says(world, "lists node-0 at 10.0.0.99 and has not seen this pod's 10.0.0.1 yet")
+    world.api.put(a_roster("", "", "", "", "", ADDRESS, own=5))
+    await _says(world, "has index 5, but IMEX's list has 4 lines")
+    world.files.full = True
+    world.api.put(ROSTERS["alone"]())
+    await until(lambda: "no space left" in world.daemon.status.reason)
+    world.files.full = False
+    await _says(world, "waits for former importers")
+    world.hanging = True
+    await _says(world, "did not answer in time")
+    world.hanging = world.stuck = False
+    await until(lambda: world.status["ready"])
+    await world.end()
+
+
+@virtually
+async def test_a_ready_instance_is_believed_while_its_tool_hangs_shortly():
+    """One answer that does not come in time is no unreadiness; silence for long is."""
+    world = await _ready(World())
+    world.hanging = True
+    await asyncio.sleep(12)
+    assert world.status["ready"]
+    await until(lambda: not world.status["ready"], limit=20)
+    assert len(world.instances) == 1
+    await world.end()
+
+
+@virtually
+async def test_a_roster_that_goes_away_changes_nothing():
+    """Deleted or unreachable: the instance stays as it is, ready."""
+    world = await _ready(World())
+    resolved = dict(world.alive.resolved)
+    world.api.put(None)
+    await asyncio.sleep(30)
+    world.api.breaks(broken=True)
+    await asyncio.sleep(300)
+    assert world.status["ready"]
+    assert (len(world.instances), world.alive.resolved) == (1, resolved)
+    await world.end()
+
+
+async def _ready(world: World) -> World:
+    world.api.put(ROSTERS["alone"]())
+    world.begin()
+    await until(lambda: world.status.get("ready"))
+    return world
+
+
+async def _says(world: World, words: str) -> None:
+    await until(lambda: words in world.status.get("reason", ""), limit=40)
+    assert not world.status["ready"]
