@@ -1,6 +1,7 @@
 """The driver's commands: flags and environment (names as the Go driver's) to settings, settings to a running app."""
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Coroutine
 from pathlib import Path, PurePosixPath
@@ -246,3 +247,24 @@ def _folder(text: str) -> Path | None:
     if not Path(text).is_dir():
         raise ConfigError(f"--statecharts {text}: no such folder")
     return Path(text)
+
+
+@click.group("imex-daemon")
+def imex_daemon() -> None:
+    """Run nvidia-imex for one ComputeDomain on one node; told everything by its environment."""
+
+
+@imex_daemon.command("run")
+def imex_daemon_run() -> None:
+    """Supervise nvidia-imex until told to stop."""
+    from nvdra.apps.daemon import run_daemon
+
+    raise SystemExit(run_daemon(dict(os.environ)))
+
+
+@imex_daemon.command("check")
+def imex_daemon_check() -> None:
+    """Exit 0 and say nothing when this node's IMEX daemon is ready; say why not otherwise."""
+    from nvdra.apps.daemon import check
+
+    raise SystemExit(check(dict(os.environ)))

@@ -66,9 +66,9 @@ class Probe:
         changed = self._listen()
         while True:
             life = self.child.life
-            since = self.child.clock() - life.began
-            if not life.running or since < self.rhythm.view_first:
-                await _pause(changed, self.rhythm.view_first - since if life.running else None)
+            early = life.began + self.rhythm.view_first - self.child.clock()
+            if not life.running or early > 0:
+                await _pause(changed, early if life.running else None)
                 continue
             self.child.store.put(SIGHTS, Sight(life.number, await self._view()))
             await _pause(changed, self.rhythm.view_ready if self._is_ready(life) else self.rhythm.view_waiting)

@@ -31,7 +31,7 @@ from nvdra.domains.daemon_claim import things as daemon_things
 from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.recorder import Meter, NoMeter, Recorder
-from nvdra.ports import Announcer, Cluster, DeviceNodes, Edits, Nvml, ProcDevices
+from nvdra.ports import Announcer, Cluster, DeviceNodes, Edits, Nvml, ProcDevices, Subject
 
 RESYNC = 60.0
 
@@ -163,6 +163,7 @@ class KubeletPlugin:
                 channel_things.things(channel_ports),
                 channel_snapshot.View(settings.node_name).observe,
                 PodVoice(announcer, memory),
+                announce=lambda seen, reason, text: _tell_pods(announcer, seen, reason, text),
                 title=_title,
                 resync=RESYNC,
             )
@@ -174,6 +175,7 @@ class KubeletPlugin:
                 daemon_facts.FACTS,
                 daemon_things.things(daemon_ports),
                 daemon_snapshot.View(settings.node_name).observe,
+                announce=lambda seen, reason, text: _tell_pods(announcer, seen, reason, text),
                 title=_title,
                 resync=RESYNC,
             )
@@ -206,7 +208,19 @@ class KubeletPlugin:
         return {"/healthz": healthz, "/livez": healthz, "/readyz": readyz, **self.settings.routes}
 
 
-def _title(seen: channel_snapshot.ChannelClaimSnapshot | daemon_snapshot.DaemonClaimSnapshot) -> str:
+Seen = channel_snapshot.ChannelClaimSnapshot | daemon_snapshot.DaemonClaimSnapshot
+
+
+def _tell_pods(announcer: Announcer, seen: Seen, reason: str, text: str) -> None:
+    """What was refused is said on the pods that wait for the claim."""
+    known = seen.record or seen.call
+    for pod in known.pods if known else ():
+        announcer.tell(
+            Subject("v1", "Pod", pod.name, known.namespace if known else "", pod.uid), reason, text, warning=True
+        )
+
+
+def _title(seen: Seen) -> str:
     """The claim as people know it."""
     known = seen.record or seen.call
     return f"{known.namespace}/{known.name}" if known else ""

@@ -152,10 +152,9 @@ class Show:
             log = await self._log("default", f"worker-{first}", "worker")
             what = f"clique {clique}" if clique else "no fabric"
             self.stage.command(f"kubectl logs worker-{first}   # {what}, {len(roster.daemons)} nodes", log)
-            self.stage.check(
-                f"{what}: {len(roster.daemons)} nodes, {'channel0 is there' if clique else 'no channel, and nobody waits for it'}",
-                _channel_shown(log) == bool(clique) and len(roster.daemons) == (9 if clique else 1),
-            )
+            shown = "channel0 is there" if clique else "no channel, and nobody waits for it"
+            right = _channel_shown(log) == bool(clique) and len(roster.daemons) == (9 if clique else 1)
+            self.stage.check(f"{what}: {len(roster.daemons)} nodes, {shown}", right)
         self.stage.check("there are two IMEX domains and one group without a fabric", len(by_clique) == 3)
         indices = [sorted(e.index for e in r.daemons) for c, r in by_clique.items() if c]
         self.stage.check("each clique has indices 0 to 8, each once", indices == [list(range(9))] * 2)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.apps.controller import Controller, ControllerSettings
-from nvdra.apps.daemon_supervision import ImexDaemon
 from nvdra.apps.daemon_settings import settings_of
+from nvdra.apps.daemon_supervision import ImexDaemon
 from nvdra.domains.compute_domain.manifests import DaemonSettings
 from nvdra.sim.imex.network import MemoryNetwork
 from nvdra.sim.imex.processes import PretendProcesses

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from nvdra.sim import manifests
 from nvdra.sim.apiserver.inprocess import InProcess
 from nvdra.sim.apiserver.server import ApiServer, kubeconfig
 from nvdra.sim.apiserver.store import ObjectStore
+from nvdra.sim.ground import Block, scratch
 from nvdra.sim.kube import kinds
 from nvdra.sim.kube.controlplane import ControlPlane
 from nvdra.sim.kube.kubelet.settings import Settings
@@ -57,11 +57,13 @@ class Rack:
     cluster: InProcess = field(init=False)
     control_plane: ControlPlane = field(init=False)
     world: RackWorld = field(init=False)
+    block: Block = field(init=False)
     nodes: dict[str, RackNode] = field(factory=dict, init=False)
 
     async def start(self) -> None:
         """From nothing to a rack with the driver's pods on their way."""
-        self.root = self.settings.root or Path(tempfile.mkdtemp(prefix="nvdra-"))
+        self.block = Block()
+        self.root = self.settings.root or scratch()
         self.root.mkdir(parents=True, exist_ok=True)
         self.api = ApiServer(ObjectStore())
         await self.api.start(port=self.settings.port)
@@ -81,6 +83,7 @@ class Rack:
         await asyncio.gather(*(node.stop() for node in self.nodes.values()))
         await self.control_plane.stop()
         await self.api.stop()
+        self.block.give_back()
         if self.settings.root is None:
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
 
@@ -117,7 +120,9 @@ class Rack:
         self.world = RackWorld(self.nodes, self._imex_of)
         self.api.set_log_provider(self.world.logs)
         commands = Commands(self.settings.launcher(self.kubeconfig), self.world)
-        around = Surroundings(self.cluster, self.control_plane.feed, commands, Loopback(), self.settings.kubelet)
+        around = Surroundings(
+            self.cluster, self.control_plane.feed, commands, Loopback(self.block.octet), self.settings.kubelet
+        )
         if topology.control_plane:
             spec = NodeSpec(CONTROL_PLANE_NODE, self.root / "n" / "cp", gpus=0, control_plane=True)
             self.nodes[CONTROL_PLANE_NODE] = RackNode(spec, around)

@@ -74,9 +74,8 @@ class Stage:
             for step in reader.fresh():
                 if not self.live:
                     said = f" ({step.because})" if step.because else ""
-                    self.say(
-                        f"  {time.monotonic() - self.began:5.1f}  {step.node}  {step.kind} {step.title}: {step.state}{said}"
-                    )
+                    at = time.monotonic() - self.began
+                    self.say(f"  {at:5.1f}  {step.node}  {step.kind} {step.title}: {step.state}{said}")
             draw()
             if done or time.monotonic() > end:
                 return done
