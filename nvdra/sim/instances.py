@@ -4,8 +4,11 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import attrs
+
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.apps.controller import Controller, ControllerSettings
+from nvdra.apps.daemon_probe import Rhythm
 from nvdra.apps.daemon_settings import settings_of
 from nvdra.apps.daemon_supervision import ImexDaemon
 from nvdra.domains.compute_domain.manifests import DaemonSettings
@@ -48,7 +51,9 @@ class Daemons:
         """Until it ends by itself or is told to stop, as SIGTERM would tell it."""
         place = place_of(node_root_of(rootfs), str(rootfs / "etc/hosts"), env["NVDRA_SIM_PERSIST"])
         processes = PretendProcesses(place, self.network)
-        daemon = ImexDaemon(settings_of(env), client, processes, forward=on_output)
+        # a view of n nodes costs n squared here, and all daemons share this process: they ask for it less often
+        settings = attrs.evolve(settings_of(env), rhythm=Rhythm(view_first=5.0, view_waiting=20.0, view_ready=120.0))
+        daemon = ImexDaemon(settings, client, processes, forward=on_output)
         life = asyncio.ensure_future(daemon.run())
         try:
             return await asyncio.shield(life)

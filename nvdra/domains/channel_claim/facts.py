@@ -56,7 +56,9 @@ def domain_ready(seen: ChannelClaimSnapshot) -> Finding:
 @FACTS.add
 def released(seen: ChannelClaimSnapshot) -> Finding:
     """The record says that the worker was let go once."""
-    done = seen.record is not None and seen.record.released
+    record = seen.record
+    # after the kubelet has let go, the node may have been given back: an old release is no licence
+    done = record is not None and record.released and not record.leaving
     return Finding(done, "the record says so" if done else "")
 
 

@@ -76,7 +76,6 @@ class Record:
         if call is None or (seen.record is not None and not seen.record.leaving and seen.record.pods == call.pods):
             return
         if seen.record is not None:  # the kubelet asks again, perhaps for another pod, or after it had let go
-            # after it had let go, the node may have been given back: the worker waits for its domain like any other
             still = seen.record.released and not seen.record.leaving
             self._put(attrs.evolve(seen.record, leaving=False, pods=call.pods, released=still))
             return

@@ -171,7 +171,7 @@ def _ready_message(seen: ComputeDomainSnapshot, told: Told) -> str:
     if not told.holds("all_ready"):
         return told.because("all_ready")
     waiting = waiting_text(seen.wanted_nodes, seen.members)
-    return waiting if waiting and not told.holds("formed") else f"{len(seen.members)} nodes joined, all are ready"
+    return waiting if waiting and not told.holds("formed") else f"all nodes that joined are ready: {len(seen.members)}"
 
 
 def _dated(condition: Condition, domain: ComputeDomain, now: str) -> Condition:

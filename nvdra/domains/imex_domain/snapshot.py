@@ -20,7 +20,7 @@ WATCHED = (kinds.COMPUTE_DOMAINS, kinds.NODES, kinds.PODS, kinds.RESOURCE_SLICES
 
 @frozen
 class ImexDomainSnapshot:
-    """One clique of one ComputeDomain. `remembered` is what the ComputeDomain's status knows of its indices."""
+    """One clique of one ComputeDomain; `joined` counts the nodes of all of its cliques."""
 
     uid: str
     clique: str
@@ -28,6 +28,7 @@ class ImexDomainSnapshot:
     domain: ComputeDomain | None = None
     members: tuple[Member, ...] = ()
     roster: Roster | None = None
+    joined: int = 0
 
     @property
     def name(self) -> str:
@@ -68,6 +69,7 @@ def observe(store: Store, key: Key, now: float) -> ImexDomainSnapshot:
         now=now,
         domain=next(iter(store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None),
         members=members_of(nodes, pods, lambda node: _slice(store, node)),
+        joined=len(store.find(kinds.NODES, BY_DOMAIN, uid)),
         roster=next((r for r in store.find(kinds.ROSTERS, BY_DOMAIN, uid) if r.metadata.name == key.id), None),
     )
 

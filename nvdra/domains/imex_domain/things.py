@@ -18,6 +18,7 @@ from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject, WallClock
 
+GATHERING = Pace(quiet=1.0, limit=5.0)
 ADDRESSING = Pace(quiet=0.5, limit=1.0)
 JOINING = Pace(quiet=0.15, limit=0.6)
 GETTING_READY = Pace(quiet=0.1, limit=0.3)
@@ -199,20 +200,24 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
         return AT_ONCE
     places = [(e.nodeName, e.index, e.ipAddress) for e in wanted.daemons]
     if old is None or places != [(e.nodeName, e.index, e.ipAddress) for e in old.daemons]:
-        expected = seen.domain.spec.numNodes if seen.domain else 0
-        if not all(e.ipAddress for e in wanted.daemons if e.cliqueID):
-            return ADDRESSING  # a daemon can do nothing without addresses; a slow pod holds the others up for a second
-        return AT_ONCE if _all_here(seen, expected) else JOINING
+        return _pace_of_places(seen, wanted)
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
         return GETTING_READY
     return TALKING
 
 
-def _all_here(seen: ImexDomainSnapshot, expected: int) -> bool:
-    """Nobody else is expected in this clique: all of numNodes are here, or have joined in other cliques."""
-    others = sum(entry.nodes for entry in seen.domain.status.imexDomains) if seen.domain else 0
-    mine = seen.remembered.nodes if seen.remembered else 0
-    return 0 < expected <= len(seen.members) + others - mine
+def _pace_of_places(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
+    """A daemon can do nothing without addresses, and each change of them later has it make all connections anew.
+
+    Until the domain has formed nobody runs, so as long as nodes are missing there is time to wait for more of them.
+    """
+    expected = seen.domain.spec.numNodes if seen.domain else 0
+    addressed = all(entry.ipAddress for entry in wanted.daemons if entry.cliqueID)
+    if addressed and 0 < expected <= seen.joined:
+        return AT_ONCE
+    if expected and not wanted.formed:
+        return GATHERING
+    return JOINING if addressed else ADDRESSING
 
 
 def _same(a: Roster, b: Roster) -> bool:

@@ -32,7 +32,12 @@ def a_roster(*addresses: str, own: int = 0, version: int = 1, ready: bool = Fals
         for i, address in enumerate(addresses)
         if address
     ]
-    return Roster(Meta(name=WHO.roster, namespace=NAMESPACE, uid="r", resourceVersion=str(version)), DOMAIN, CLIQUE, daemons=tuple(entries))
+    return Roster(
+        Meta(name=WHO.roster, namespace=NAMESPACE, uid="r", resourceVersion=str(version)),
+        DOMAIN,
+        CLIQUE,
+        daemons=tuple(entries),
+    )
 
 
 @define(eq=False)

@@ -1,0 +1,10 @@
+// etcd as a program of its own: its dependencies are not those of Kubernetes.
+package main
+
+import (
+	"os"
+
+	"go.etcd.io/etcd/server/v3/etcdmain"
+)
+
+func main() { etcdmain.Main(os.Args) }

@@ -1,0 +1,42 @@
+"""Racks for tests: all of the driver inside this process, unless a test asks for processes."""
+
+import contextlib
+
+import pytest
+from attrs import evolve
+
+from nvdra.sim.instances import launcher
+from nvdra.sim.kube.kubelet.settings import Settings
+from nvdra.sim.rack import Rack, RackSettings
+from nvdra.sim.topology import Topology
+from tests.rack.rig import Rig
+
+PATIENT = Settings(first_back_off=0.5, unprepare_retry=(1, 1))
+"""A real kubelet's patience, but for what would make tests slow: back-off of containers, retries of releases."""
+
+
+@pytest.fixture(autouse=True)
+def brisk(monkeypatch):
+    """Plugins hold calls shortly, so that tests see the answer and not the hold; hardware is looked at often."""
+    monkeypatch.setenv("PREPARE_HOLD", "0.4")
+    monkeypatch.setenv("PROBE_INTERVAL", "0.3")
+
+
+@pytest.fixture
+async def raised():
+    """Makes racks: `rig = await raised(nodes=2)`; `processes=True` runs every program as a process of its own."""
+    async with contextlib.AsyncExitStack() as held:
+
+        async def build(nodes=2, *, processes=False, kubelet=None, install_driver=True, **topology):
+            settings = RackSettings(
+                Topology(nodes=nodes, **topology), kubelet=evolve(PATIENT, **(kubelet or {})), install_driver=install_driver
+            )
+            if not processes:
+                settings = evolve(settings, launcher=launcher)
+            rack = await held.enter_async_context(Rack(settings))
+            rig = Rig(rack)
+            if install_driver:
+                await rig.published(nodes + topology.get("without_fabric", 0))
+            return rig
+
+        yield build

@@ -1,0 +1,267 @@
+"""The closed loop of compute-domain and imex-domain: the whole controller, and a world that does as it likes."""
+
+import asyncio
+import contextlib
+
+from hypothesis import strategies as st
+from hypothesis.stateful import invariant, precondition, rule
+
+from nvdra.api import kinds, names
+from nvdra.apps.controller import Controller
+from nvdra.errors import NotFound
+from tests.builders import CLIQUE, OTHER_CLIQUE, OWN, Little
+from tests.unreliable import Unreliable
+from tests.virtual_time import wall
+from tests.world.machines import World, now
+
+NODES = {"node-0": CLIQUE, "node-1": CLIQUE, "node-2": OTHER_CLIQUE, "plain-3": ""}
+DOMAINS = ("one", "two")
+KINDS = ("computedomains", "nodes", "pods", "daemonsets", "computedomaincliques", "resourceclaimtemplates")
+nodes, domains = st.sampled_from(sorted(NODES)), st.sampled_from(DOMAINS)
+
+
+class Watched(Unreliable):
+    """Notes when our finalizer is taken off while something is left."""
+
+    world: "ControllerWorld"
+
+    async def patch(self, kind, name, patch, namespace="", **named):
+        if kind is kinds.COMPUTE_DOMAINS and not named.get("subresource"):
+            self.world.finalizer_is_written(patch)
+        return await super().patch(kind, name, patch, namespace, **named)
+
+
+class ControllerWorld(World):
+    little: Little
+
+    async def begin(self):
+        self.domains = {}
+        self.uids = {}
+        self.forced: set[str] = set()
+        self.daemons: dict[str, tuple[str, bool]] = {}
+        self.labels: dict[str, str] = dict.fromkeys(NODES, "")
+        self.indices: dict[tuple[str, str, str], int] = {}
+        self.latched: set[str] = set()
+        self.formed_once: set[str] = set()
+        for name, clique in NODES.items():
+            await self.little.node(name, clique)
+        self.start()
+
+    def start(self):
+        self.eyes = Watched(self.little.client("controller"), self.fate)
+        self.eyes.world = self
+        self.controller = Controller(self.eyes, wall=wall)
+        self.task = self.loop.create_task(self.controller.run())
+
+    # Users and the cluster.
+
+    @rule(name=domains, nodes=st.sampled_from([0, 1, 2, 3]))
+    def create(self, name, nodes):
+        if self.there(name) is None:
+            self.domains[name] = self.run(self.little.domain(name, nodes))
+            self.uids[self.domains[name].metadata.uid] = self.domains[name]
+
+    @rule(name=domains)
+    def delete(self, name):
+        if self.there(name) is not None:
+            self.run(self.little.delete(self.domains[name]))
+
+    @rule(name=domains)
+    def tear_off(self, name):
+        if self.there(name) is not None:
+            self.forced.add(self.domains[name].metadata.uid)
+            self.run(self.little.tear_off(self.domains[name]))
+
+    @rule(node=nodes, name=domains)
+    def join(self, node, name):
+        """A plugin labels only a free node, and only while the domain lives."""
+        seen = self.there(name)
+        if seen is not None and not seen.metadata.deleting and not self.label_of(node):
+            self.run(self.little.join(node, seen.metadata.uid, NODES[node]))
+            self.labels[node] = seen.metadata.uid
+            self.passes(0)
+
+    @rule(node=nodes)
+    def leave(self, node):
+        self.run(self.little.leave(node))
+        self.labels[node] = ""
+        self.note_members()
+
+    @rule(node=nodes, ready=st.booleans())
+    def daemon(self, node, ready):
+        uid = self.label_of(node)
+        if uid and NODES[node]:
+            if self.daemons.get(node, (uid, False))[0] != uid:
+                self.no_daemon(node)
+            self.run(self.little.daemon(node, uid, ready=ready))
+            self.daemons[node] = (uid, ready)
+
+    @rule(node=nodes)
+    def no_daemon(self, node):
+        if self.daemons.pop(node, None):
+            self.run(self.little.no_daemon(node))
+
+    @rule(kind=st.sampled_from([kinds.DAEMON_SETS, kinds.CLAIM_TEMPLATES]), name=domains)
+    def somebody_deletes(self, kind, name):
+        uid = self.domains[name].metadata.uid if name in self.domains else "none"
+        for thing in self.run(self.little.hands.list(kind, labels=f"{names.DOMAIN_LABEL}={uid}")).items:
+            self.run(self.little.hands.delete(kind, thing.metadata.name, thing.metadata.namespace))
+
+    @rule(clique=st.sampled_from([CLIQUE, OTHER_CLIQUE, ""]), name=domains)
+    def somebody_deletes_a_roster(self, clique, name):
+        """Once the status remembers it: within the first seconds nothing else does."""
+        seen = self.there(name)
+        if seen is None:
+            return
+        roster = self.roster(seen.metadata.uid, clique)
+        known = {entry.cliqueID: entry for entry in seen.status.imexDomains}.get(clique)
+        if roster is None or (clique and (known is None or _held(roster) != _members(known))):
+            return
+        if clique and roster.retired != known.retired:
+            return
+        self.run(self.little.hands.delete(kinds.ROSTERS, roster.metadata.name, OWN))
+
+    # The controller.
+
+    @rule()
+    def the_controller_restarts(self):
+        self.task.cancel()
+        self.run(_ended(self.task))
+        self.start()
+
+    @rule(kind=st.sampled_from(KINDS))
+    def its_eyes_close(self, kind):
+        self.eyes.blind.add(kind)
+
+    @precondition(lambda self: self.eyes.blind)
+    @rule()
+    def its_eyes_open(self):
+        self.eyes.blind.clear()
+
+    # What must never be.
+
+    def finalizer_is_written(self, patch):
+        meta = patch["metadata"]
+        if names.FINALIZER in meta["finalizers"] or meta["uid"] in self.forced:
+            return
+        left = now(self.little.left_of(meta["uid"]))
+        if left:
+            self.broken.append(f"the finalizer is released while {left} is left")
+
+    @invariant()
+    def no_index_twice_nor_moved(self):
+        for roster in self.all_rosters():
+            held = [entry.index for entry in roster.daemons if entry.index >= 0]
+            kept = [gone.index for gone in roster.retired]
+            assert len({*held, *kept}) == len(held) + len(kept), f"an index is held twice: {roster}"
+            uid = roster.metadata.labels[names.DOMAIN_LABEL]
+            for entry in roster.daemons:
+                if entry.index >= 0:
+                    first = self.indices.setdefault((uid, roster.cliqueID, entry.nodeName), entry.index)
+                    assert entry.index == first, f"{entry.nodeName} was moved from index {first} to {entry.index}"
+
+    @invariant()
+    def labels_of_living_domains_stay(self):
+        for node, uid in self.labels.items():
+            domain = self.uids.get(uid)
+            seen = now(self.little.seen(domain)) if domain else None
+            if seen is not None and not seen.metadata.deleting:
+                assert self.label_of(node) == uid, f"the label of {node} was taken while its domain lives"
+
+    @invariant()
+    def formed_stays_formed(self):
+        self.note_members()
+        for name in self.domains:
+            seen = self.there(name)
+            condition = seen.condition("Formed") if seen else None
+            if condition is None or seen.metadata.deleting:
+                continue
+            uid = seen.metadata.uid
+            if condition.status == "True":
+                assert uid in self.formed_once, "formed although its nodes were never ready at once"
+                self.latched.add(uid)
+            else:
+                assert uid not in self.latched, "a domain that has formed, and has nodes still, has not formed any more"
+
+    def note_members(self):
+        for uid, domain in self.uids.items():
+            mine = [node for node in NODES if self.label_of(node) == uid]
+            ready = [n for n in mine if not NODES[n] or self.daemons.get(n) == (uid, True)]
+            if len(ready) >= domain.spec.numNodes:
+                self.formed_once.add(uid)
+            if not mine:
+                self.latched.discard(uid)
+
+    # And in the end.
+
+    def calm(self):
+        self.eyes.blind.clear()
+        self.passes(400)
+
+    def converged(self):
+        for name in self.domains:
+            seen = self.there(name)
+            assert seen is None or not seen.metadata.deleting, "a deleted domain does not end"
+            if seen is not None:
+                self.complete(seen)
+        for uid in self.uids:
+            if self.there(self.uids[uid].metadata.name) is None or self.uids[uid] not in self.domains.values():
+                left = [thing for thing in now(self.little.left_of(uid))]
+                assert left == [], f"left of a domain that is gone: {left}"
+        before = self.little.store.counters.snapshot()
+        self.passes(120)
+        spent = self.little.store.counters.snapshot() - before
+        writes = [r for r in spent.requests if r.agent == "controller" and r.verb not in ("get", "list", "watch")]
+        assert writes == [], "it writes although nothing changes"
+
+    def complete(self, seen):
+        uid = seen.metadata.uid
+        assert seen.metadata.finalizers == (names.FINALIZER,)
+        left = now(self.little.left_of(uid))
+        assert len([thing for thing in left if thing.startswith("ResourceClaimTemplate")]) == 2, left
+        assert len([thing for thing in left if thing.startswith("DaemonSet")]) == 1, left
+        mine = sorted(node for node in NODES if self.label_of(node) == uid)
+        assert [node.name for node in seen.status.nodes] == mine
+        listed = sorted(e.nodeName for r in self.all_rosters(uid) for e in r.daemons)
+        assert listed == mine
+        assert seen.status.status == ("Ready" if seen.condition("Formed").status == "True" else "NotReady")
+        for roster in self.all_rosters(uid):
+            assert roster.formed == (seen.condition("Formed").status == "True")
+            for entry in roster.daemons:
+                ready = not roster.cliqueID or self.daemons.get(entry.nodeName) == (uid, True)
+                assert entry.status == ("Ready" if ready else "NotReady"), entry
+                assert (entry.index >= 0) == bool(roster.cliqueID)
+        ready = [n for n in mine if not NODES[n] or self.daemons.get(n) == (uid, True)]
+        if len(ready) >= seen.spec.numNodes:
+            assert seen.condition("Formed").status == "True"
+
+    # Looking.
+
+    def there(self, name):
+        return now(self.little.seen(self.domains[name])) if name in self.domains else None
+
+    def label_of(self, node):
+        found = now(self.little.hands.get(kinds.NODES, node))
+        return found.metadata.labels.get(names.DOMAIN_LABEL, "")
+
+    def all_rosters(self, uid=""):
+        found = now(self.little.hands.list(kinds.ROSTERS, OWN)).items
+        return [r for r in found if uid in ("", r.metadata.labels[names.DOMAIN_LABEL])]
+
+    def roster(self, uid, clique):
+        with contextlib.suppress(NotFound):
+            return now(self.little.hands.get(kinds.ROSTERS, names.roster_name(uid, clique), OWN))
+        return None
+
+
+def _held(roster):
+    return {entry.index: entry.nodeName for entry in roster.daemons if entry.index >= 0}
+
+
+def _members(entry):
+    return {index: name for index, name in enumerate(entry.members) if name}
+
+
+async def _ended(task):
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
