@@ -26,6 +26,11 @@ COMMANDS: Mapping[str, Entry] = {
     "controller": Entry("nvdra.apps.commands:controller", "Serve ComputeDomains: one leader for the cluster."),
     "kubelet-plugin": Entry("nvdra.apps.commands:kubelet_plugin", "Serve the kubelet's claims on one node."),
     "imex-daemon": Entry("nvdra.apps.commands:imex_daemon", "Run nvidia-imex for one ComputeDomain on one node."),
+    "prestart": Entry(
+        "nvdra.apps.prestart:prestart", "Wait for the node's NVIDIA driver, and explain what is missing."
+    ),
+    "install-crds": Entry("nvdra.apps.installation:install_crds", "Bring the cluster's CRDs up to date."),
+    "uninstall-check": Entry("nvdra.apps.installation:uninstall_check", "Refuse while ComputeDomains are in use."),
     "sim": Entry("nvdra.sim.cli:sim", "A simulated rack, for demos and tests; no GPU and no cluster needed."),
     "statechart": Entry("nvdra.apps.statechart_tools:statechart", "Check, draw and try out statecharts."),
 }

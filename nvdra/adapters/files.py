@@ -1,7 +1,6 @@
 """Small files on disk that survive a crash whole: written aside, synced, renamed, and the folder synced."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -43,6 +42,8 @@ class DiskFiles:
 
     def remove(self, path: Path) -> None:
         """Gone afterwards, and that is synced; already gone is success. A folder goes with its content."""
+        import shutil  # brings lzma and bz2: half a megabyte that the IMEX daemon has no use for
+
         with _named("remove", path):
             try:
                 path.unlink()

@@ -14,25 +14,26 @@ from nvdra.api import names
 from nvdra.errors import ConfigError
 
 
-def _option(flag: str, env: str, default: Any, text: str, **more: Any) -> Callable[[Any], Any]:
+def option(flag: str, env: str, default: Any, text: str, **more: Any) -> Callable[[Any], Any]:
+    """A flag that shows its default and its environment variable."""
     return click.option(flag, envvar=env, default=default, show_default=True, show_envvar=True, help=text, **more)
 
 
 def common(command: Callable[..., Any]) -> Callable[..., Any]:
     """Flags that every process has."""
-    for option in (
-        _option("--kubeconfig", "KUBECONFIG", "", "Kubeconfig file; empty: in the cluster."),
-        _option("--kube-api-qps", "KUBE_API_QPS", 50.0, "Requests a second to the API server."),
-        _option("--kube-api-burst", "KUBE_API_BURST", 100, "Requests at once to the API server."),
-        _option("--namespace", "NAMESPACE", names.DRIVER_NAMESPACE, "The driver's own namespace."),
-        _option("--http-endpoint", "HTTP_ENDPOINT", "", "Address of metrics and health, such as :8080; empty: none."),
-        _option("--metrics-path", "METRICS_PATH", "/metrics", "Where metrics are."),
-        _option("--resource-api-version", "RESOURCE_API_VERSION", "", "Version of resource.k8s.io; empty: the newest."),
-        _option("--statecharts", "STATECHARTS", "", "Folder with statecharts that replace ours."),
-        _option("--log-level", "LOG_LEVEL", "info", "debug, info, warning or error."),
-        _option("--log-format", "LOG_FORMAT", "text", "text or json."),
+    for flag in (
+        option("--kubeconfig", "KUBECONFIG", "", "Kubeconfig file; empty: in the cluster."),
+        option("--kube-api-qps", "KUBE_API_QPS", 50.0, "Requests a second to the API server."),
+        option("--kube-api-burst", "KUBE_API_BURST", 100, "Requests at once to the API server."),
+        option("--namespace", "NAMESPACE", names.DRIVER_NAMESPACE, "The driver's own namespace."),
+        option("--http-endpoint", "HTTP_ENDPOINT", "", "Address of metrics and health, such as :8080; empty: none."),
+        option("--metrics-path", "METRICS_PATH", "/metrics", "Where metrics are."),
+        option("--resource-api-version", "RESOURCE_API_VERSION", "", "Version of resource.k8s.io; empty: the newest."),
+        option("--statecharts", "STATECHARTS", "", "Folder with statecharts that replace ours."),
+        option("--log-level", "LOG_LEVEL", "info", "debug, info, warning or error."),
+        option("--log-format", "LOG_FORMAT", "text", "text or json."),
     ):
-        command = option(command)
+        command = flag(command)
     return command
 
 
@@ -73,22 +74,23 @@ async def _client(options: dict[str, Any], component: str, observe: Callable[...
 
 @click.command()
 @common
-@_option("--pod-name", "POD_NAME", "nvdra-controller", "This pod.")
-@_option("--image-name", "IMAGE_NAME", "nvdra", "Image of the IMEX daemons.")
-@_option("--image-pull-policy", "IMAGE_PULL_POLICY", "IfNotPresent", "Their pull policy.")
-@_option(
-    "--cd-daemon-image-pull-secret-names", "CD_DAEMON_IMAGE_PULL_SECRET_NAMES", "", "Their pull secrets, by comma."
+@option("--pod-name", "POD_NAME", "nvdra-controller", "This pod.")
+@option("--image-name", "IMAGE_NAME", "nvdra", "Image of the IMEX daemons.")
+@option("--image-pull-policy", "IMAGE_PULL_POLICY", "IfNotPresent", "Their pull policy.")
+@option("--cd-daemon-image-pull-secret-names", "CD_DAEMON_IMAGE_PULL_SECRET_NAMES", "", "Their pull secrets, by comma.")
+@option("--cd-daemon-priority-class", "CD_DAEMON_PRIORITY_CLASS", "", "Their priority class.")
+@option(
+    "--cd-daemon-resource-requests", "CD_DAEMON_RESOURCE_REQUESTS", "cpu=10m,memory=64Mi", "What they ask of a node."
 )
-@_option("--cd-daemon-priority-class", "CD_DAEMON_PRIORITY_CLASS", "", "Their priority class.")
-@_option("--cd-daemon-log-level", "LOG_LEVEL_CD_DAEMON", "info", "Their log level.")
-@_option("--max-nodes-per-imex-domain", "MAX_NODES_PER_IMEX_DOMAIN", names.MAX_NODES_PER_IMEX_DOMAIN, "Nodes a clique.")
-@_option("--leader-election-enabled/--no-leader-election", "LEADER_ELECTION_ENABLED", False, "Elect a leader.")
-@_option(
+@option("--cd-daemon-log-level", "LOG_LEVEL_CD_DAEMON", "info", "Their log level.")
+@option("--max-nodes-per-imex-domain", "MAX_NODES_PER_IMEX_DOMAIN", names.MAX_NODES_PER_IMEX_DOMAIN, "Nodes a clique.")
+@option("--leader-election-enabled/--no-leader-election", "LEADER_ELECTION_ENABLED", False, "Elect a leader.")
+@option(
     "--leader-election-lease-lock-name", "LEADER_ELECTION_LEASE_LOCK_NAME", "nvidia-compute-domain-controller", "Lease."
 )
-@_option("--leader-election-lease-duration", "LEADER_ELECTION_LEASE_DURATION", 15, "Seconds a lease lasts.")
-@_option("--leader-election-renew-deadline", "LEADER_ELECTION_RENEW_DEADLINE", 10.0, "Seconds to renew it.")
-@_option("--leader-election-retry-period", "LEADER_ELECTION_RETRY_PERIOD", 2.0, "Seconds between tries.")
+@option("--leader-election-lease-duration", "LEADER_ELECTION_LEASE_DURATION", 15, "Seconds a lease lasts.")
+@option("--leader-election-renew-deadline", "LEADER_ELECTION_RENEW_DEADLINE", 10.0, "Seconds to renew it.")
+@option("--leader-election-retry-period", "LEADER_ELECTION_RETRY_PERIOD", 2.0, "Seconds between tries.")
 def controller(**options: Any) -> None:
     """Watch ComputeDomains and keep what they need."""
     logs.set_up(options["log_level"], as_json=options["log_format"] == "json")
@@ -112,6 +114,7 @@ async def _controller(options: dict[str, Any]) -> None:
             image_pull_policy=options["image_pull_policy"],
             image_pull_secrets=_listed(options["cd_daemon_image_pull_secret_names"]),
             priority_class=options["cd_daemon_priority_class"],
+            requests=_requests(options["cd_daemon_resource_requests"]),
             max_nodes=options["max_nodes_per_imex_domain"],
             log_level=options["cd_daemon_log_level"],
             resource_version=await client.resource_version_of_api(options["resource_api_version"]),
@@ -144,31 +147,37 @@ async def _controller(options: dict[str, Any]) -> None:
 
 @click.command("kubelet-plugin")
 @common
-@_option("--node-name", "NODE_NAME", None, "This node.", required=True)
-@_option("--pod-uid", "POD_UID", "", "This pod's uid, for rolling updates; empty: fixed socket names.")
-@_option("--cdi-root", "CDI_ROOT", "/var/run/cdi", "Folder of CDI files.")
-@_option("--nvidia-driver-root", "NVIDIA_DRIVER_ROOT", "/", "Driver root on the host.")
-@_option("--container-driver-root", "DRIVER_ROOT_CTR_PATH", "/driver-root", "The same folder as seen here.")
-@_option("--dev-root", "DEV_ROOT", "/", "Where the host's /dev is below.")
-@_option(
+@option("--node-name", "NODE_NAME", None, "This node.", required=True)
+@option("--pod-uid", "POD_UID", "", "This pod's uid, for rolling updates; empty: fixed socket names.")
+@option("--cdi-root", "CDI_ROOT", "/var/run/cdi", "Folder of CDI files.")
+@option("--nvidia-driver-root", "NVIDIA_DRIVER_ROOT", "/", "Driver root on the host.")
+@option("--container-driver-root", "DRIVER_ROOT_CTR_PATH", "/driver-root", "The same folder as seen here.")
+@option("--dev-root", "DEV_ROOT", "/", "Where the host's /dev is below.")
+@option(
     "--kubelet-registrar-directory-path",
     "KUBELET_REGISTRAR_DIRECTORY_PATH",
     "/var/lib/kubelet/plugins_registry",
     "Sockets.",
 )
-@_option(
+@option(
     "--kubelet-plugins-directory-path", "KUBELET_PLUGINS_DIRECTORY_PATH", "/var/lib/kubelet/plugins", "Plugins' folder."
 )
-@_option(
+@option(
     "--kubelet-plugins-directory-on-host",
     "KUBELET_PLUGINS_DIRECTORY_ON_HOST",
     "",
     "The same on the host; empty: equal.",
 )
-@_option("--healthcheck-port", "HEALTHCHECK_PORT", -1, "Port of grpc.health.v1; -1: none, 0: any.")
-@_option("--prepare-hold", "PREPARE_HOLD", 5.0, "Seconds that a call of the kubelet may wait.")
-@_option("--probe-interval", "PROBE_INTERVAL", 5.0, "Seconds between two looks at the hardware.")
-@_option("--alt-proc-devices-path", "ALT_PROC_DEVICES_PATH", "", "File in place of /proc/devices.")
+@option("--healthcheck-port", "HEALTHCHECK_PORT", -1, "Port of grpc.health.v1; -1: none, 0: any.")
+@option("--prepare-hold", "PREPARE_HOLD", 5.0, "Seconds that a call of the kubelet may wait.")
+@option("--probe-interval", "PROBE_INTERVAL", 5.0, "Seconds between two looks at the hardware.")
+@option("--alt-proc-devices-path", "ALT_PROC_DEVICES_PATH", "", "File in place of /proc/devices.")
+@option(
+    "--gpu-clique-label-enabled/--no-gpu-clique-label",
+    "GPU_CLIQUE_LABEL_ENABLED",
+    False,
+    "Set the node's nvidia.com/gpu.clique, as GPU Feature Discovery would.",
+)
 def kubelet_plugin(**options: Any) -> None:
     """Serve this node's channels and IMEX daemons to its kubelet."""
     logs.set_up(options["log_level"], as_json=options["log_format"] == "json")
@@ -220,6 +229,7 @@ def plugin_settings(options: dict[str, Any], version: str, routes: Any) -> Any:
         http_port=port,
         routes=routes,
         statecharts=_folder(options["statecharts"]),
+        label_clique=options["gpu_clique_label_enabled"],
     )
 
 
@@ -241,11 +251,23 @@ def _listed(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _requests(text: str) -> dict[str, str]:
+    """`cpu=10m,memory=64Mi` as resource requests."""
+    pairs = [part.partition("=") for part in _listed(text)]
+    if not all(name and amount for name, _, amount in pairs):
+        raise ConfigError(f"--cd-daemon-resource-requests {text!r} is not like cpu=10m,memory=64Mi")
+    return {name.strip(): amount.strip() for name, _, amount in pairs}
+
+
 def _folder(text: str) -> Path | None:
+    """The folder of a user's statecharts. All are checked before anything starts: a standby would else seem fine."""
     if not text:
         return None
+    from nvdra.apps.statecharts import refuse_faulty
+
     if not Path(text).is_dir():
         raise ConfigError(f"--statecharts {text}: no such folder")
+    refuse_faulty(Path(text))
     return Path(text)
 
 

@@ -78,6 +78,7 @@ def settings_of(environ: Mapping[str, str]) -> ImexDaemonSettings:
         slots=_number(environ, "MAX_NODES_PER_IMEX_DOMAIN", names.MAX_NODES_PER_IMEX_DOMAIN, least=1),
         wanted=_number(environ, "COMPUTE_DOMAIN_NUM_NODES", 0),
         driver=environ.get("DRIVER_VERSION", "") or driver_version_below(root),
+        title="/".join(filter(None, map(environ.get, ("COMPUTE_DOMAIN_NAMESPACE", "COMPUTE_DOMAIN_NAME")))),
     )
     return daemon_settings(identity, root, statecharts=_path(environ.get("NVDRA_STATECHARTS", "")))
 

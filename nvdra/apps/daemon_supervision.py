@@ -146,6 +146,7 @@ class ImexDaemon:
             things.things(ports),
             snapshot.View(self.settings.identity, lambda: reflector.trouble).observe,
             voice,
+            title=lambda _: f"{self.settings.identity.title} on {self.settings.identity.node}",
             resync=LOOK_AGAIN,
         )
 

@@ -17,6 +17,7 @@ from nvdra.adapters.kubelet.sockets import SocketPaths
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import kinds, names
 from nvdra.apps import statecharts
+from nvdra.apps.clique_label import CliqueLabel
 from nvdra.apps.gate import Gate, GateSettings
 from nvdra.apps.hardware import Probe, StatusFiles
 from nvdra.apps.recovery import Recovery
@@ -59,6 +60,7 @@ class PluginSettings:
     http_port: int | None = None
     routes: Mapping[str, Handler] = field(factory=dict)
     statecharts: Path | None = None
+    label_clique: bool = False
 
 
 @frozen(eq=False)
@@ -112,6 +114,8 @@ class KubeletPlugin:
             async with asyncio.TaskGroup() as group:
                 for work in (announcer, self.probe, slices, status_files, rosters, recovery, engine):
                     group.create_task(work.run())
+                if settings.label_clique:
+                    group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())
         finally:
             await self.server.stop()
             await http.stop()

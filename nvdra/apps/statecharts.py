@@ -34,3 +34,21 @@ def interpreter(name: str, override: Path | None = None) -> Interpreter:
         raise StatechartError("\n".join([f"{file}: not started", *map(loaded.said, faults)]))
     log.warning("statechart %s is taken from %s", name, file)
     return Interpreter(table)
+
+
+def refuse_faulty(folder: Path) -> None:
+    """Raise StatechartError with every fault of a folder of a user's statecharts, before any of them is needed."""
+    from nvdra.apps.statechart_tools import faults_of
+
+    ours = {file.name for file in shipped().glob("*.yaml")}
+    faults: list[str] = []
+    for file in sorted(folder.glob("*.yaml")):
+        if file.name not in ours:
+            faults.append(f"{file}: replaces nothing; nvdra has {', '.join(sorted(ours))}")
+            continue
+        found = list(faults_of(file))
+        if not found and (name := loader.load(file).statechart.name) != file.stem:
+            found = [f"{file}: is the statechart {name!r}; the file's name must say the same"]
+        faults += found
+    if faults:
+        raise StatechartError("\n".join([f"{folder}: not started", *faults]))

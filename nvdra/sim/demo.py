@@ -1,6 +1,7 @@
 """`nvdra sim demo`: the user guide's two examples as they stand, then 18 nodes in two cliques and one without."""
 
 import asyncio
+import logging
 import time
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from nvdra.sim.instances import launcher
 from nvdra.sim.kube.kinds import MPI_JOBS
 from nvdra.sim.rack import Rack, RackSettings
 from nvdra.sim.stage import Stage
-from nvdra.sim.steps import StepReader
+from nvdra.sim.steps import StepHandler, StepReader
 from nvdra.sim.topology import Topology
 
 _KINDS: dict[str, Kind[Json]] = {
@@ -45,7 +46,12 @@ async def run(*, live: bool, keep_going: bool = False) -> bool:
         stage.title("18 nodes in two cliques, and one node without a fabric, in one ComputeDomain")
         topology = Topology(nodes=18, cliques=2, without_fabric=1)
         async with Rack(RackSettings(topology, launcher=launcher)) as rack:
-            await Show(rack, stage).three_answers(topology)
+            show = Show(rack, stage)
+            engine = logging.getLogger("nvdra.engine")
+            engine.addHandler(StepHandler(show.reader))
+            engine.setLevel(logging.INFO)
+            engine.propagate = False
+            await show.three_answers(topology)
     except NvdraError as error:
         stage.say(f"✗ {error}")
         return False

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 
 from attrs import define, field
@@ -85,10 +86,19 @@ class Stage:
         table = Table(title=f"waiting: {what}", title_justify="left", expand=False)
         for column in ("node", "statechart", "object", "state", "because"):
             table.add_column(column)
+        if len(reader.states) > MOST_ROWS:
+            return self._counts(what, reader)
         rows = sorted(reader.states.items(), key=lambda item: (item[1].kind, item[1].title, item[0]))
-        for key, step in rows[:MOST_ROWS]:
+        for key, step in rows:
             style = "bold yellow" if time.monotonic() - reader.changed[key] < FRESH_SECONDS else None
             table.add_row(step.node, step.kind, step.title[:48], step.state, step.because[:48], style=style)
-        if len(rows) > MOST_ROWS:
-            table.add_row("…", f"{len(rows) - MOST_ROWS} more", "", "", "")
+        return table
+
+    def _counts(self, what: str, reader: StepReader) -> Table:
+        table = Table(title=f"waiting: {what}", title_justify="left", expand=False)
+        for column in ("statechart", "state", "objects"):
+            table.add_column(column)
+        counts = Counter((step.kind, step.state) for step in reader.states.values())
+        for (kind, state), number in sorted(counts.items()):
+            table.add_row(kind, state, str(number))
         return table

@@ -1,5 +1,6 @@
 """The statecharts' states as the driver's own log lines tell them, read from the containers' log files."""
 
+import logging
 import re
 import time
 from collections.abc import Iterator
@@ -23,6 +24,20 @@ class Step:
     because: str
 
 
+class StepHandler(logging.Handler):
+    """Takes the steps of instances that run in this process from the log itself."""
+
+    def __init__(self, reader: "StepReader") -> None:
+        super().__init__(logging.INFO)
+        self._reader = reader
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Anything but a step is passed over."""
+        found = _LINE.match(f"- I {record.getMessage()}")
+        if found:
+            self._reader.heard.append(_step("here", found))
+
+
 @define
 class StepReader:
     """Follows all log files below the nodes' roots."""
@@ -30,10 +45,15 @@ class StepReader:
     nodes: Path
     states: dict[tuple[str, str, str], Step] = field(factory=dict)
     changed: dict[tuple[str, str, str], float] = field(factory=dict)
+    heard: list[Step] = field(factory=list)
     _read: dict[Path, int] = field(factory=dict)
 
     def fresh(self) -> Iterator[Step]:
         """What happened since the last call."""
+        heard, self.heard = self.heard, []
+        for step in heard:
+            self._note(step)
+            yield step
         for path in sorted(self.nodes.glob("*/var/log/pods/*/*/*.log")):
             node = path.relative_to(self.nodes).parts[0]
             with path.open("rb") as file:
@@ -44,13 +64,17 @@ class StepReader:
             for line in content[:whole].decode(errors="replace").splitlines():
                 found = _LINE.match(line)
                 if found:
-                    step = Step(node, found["kind"], found["title"], found["state"], _because(found["rest"]))
+                    step = _step(node, found)
                     self._note(step)
                     yield step
 
     def _note(self, step: Step) -> None:
         key = (step.node, step.kind, step.title)
         self.states[key], self.changed[key] = step, time.monotonic()
+
+
+def _step(node: str, found: re.Match[str]) -> Step:
+    return Step(node, found["kind"], found["title"], found["state"], _because(found["rest"]))
 
 
 def _because(rest: str) -> str:

@@ -145,7 +145,7 @@ def _key(*parts: str) -> str:
 
 
 def _pip(*arguments: str) -> None:
-    _run(sys.executable, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", "--root-user-action=ignore", *arguments[1:])
+    _run(sys.executable, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", *arguments[1:])
 
 
 def _run(*command: str) -> None:

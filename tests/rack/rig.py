@@ -113,6 +113,15 @@ class Rig:
         found: Json = await self.until(f"an Event {reason} on {name} with {words!r}", there, limit)
         return found
 
+    async def claim_of(self, pod: str, namespace: str = "default") -> Json | None:
+        """The ResourceClaim that a pod holds, once it is allocated."""
+        found = await self.get(PODS, pod, namespace)
+        statuses = (found or {}).get("status", {}).get("resourceClaimStatuses") or [{}]
+        entry = (found or {"spec": {"resourceClaims": [{}]}})["spec"]["resourceClaims"][0]
+        name = entry.get("resourceClaimName") or statuses[0].get("resourceClaimName")
+        claim = await self.get(CLAIMS, name, namespace) if name else None
+        return claim if claim and claim.get("status", {}).get("allocation") else None
+
     async def label(self, node: str) -> str:
         """The uid of the ComputeDomain that the node carries."""
         return str((await self.node(node))["metadata"]["labels"].get(names.DOMAIN_LABEL, ""))
@@ -324,9 +333,9 @@ class Rig:
         lines = []
         for kind in (DOMAINS, PODS, ROSTERS, DAEMON_SETS):
             for found in await self.all(kind):
-                status = found.get("status") or {k: found.get(k) for k in ("formed", "status", "message", "daemons")}
-                conditions = [f"{c['type']}={c['status']} {c.get('message', '')}" for c in status.get("conditions") or ()]
-                lines.append(f"{kind.kind} {found['metadata']['name']}: {status.get('phase') or status.get('status')} {conditions}")
+                status = found.get("status") or {}
+                status = status if isinstance(status, dict) else {k: found.get(k) for k in ("formed", "message", "daemons")}
+                lines.append(f"{kind.kind} {found['metadata']['name']}: {json.dumps(status)[:900]}")
         told = sorted(await self.all(EVENTS), key=lambda e: e.get("lastTimestamp") or "")
         lines += [f"Event {e['involvedObject']['name']} {e['reason']}: {e['message']}" for e in told if "nvidia" in str(e) or e["type"] == "Warning"]
         return "\n".join(lines[-60:])

@@ -146,7 +146,7 @@ def _pod_spec(domain: ComputeDomain, settings: DaemonSettings) -> Json:
             {"operator": "Exists", "effect": effect} for effect in ("NoSchedule", "NoExecute", "PreferNoSchedule")
         ],
         "terminationGracePeriodSeconds": 30,
-        "containers": [_container(settings)],
+        "containers": [_container(domain, settings)],
         "resourceClaims": [{"name": names.DAEMON_CONTAINER, "resourceClaimTemplateName": _name(domain)}],
     }
     if settings.priority_class:
@@ -156,7 +156,7 @@ def _pod_spec(domain: ComputeDomain, settings: DaemonSettings) -> Json:
     return spec
 
 
-def _container(settings: DaemonSettings) -> Json:
+def _container(domain: ComputeDomain, settings: DaemonSettings) -> Json:
     downward = {
         "NODE_NAME": "spec.nodeName",
         "POD_IP": "status.podIP",
@@ -167,6 +167,7 @@ def _container(settings: DaemonSettings) -> Json:
     fixed = {
         "NVIDIA_VISIBLE_DEVICES": "void",  # a node whose default runtime is nvidia would inject all GPUs (#402)
         "MAX_NODES_PER_IMEX_DOMAIN": str(settings.max_nodes),
+        "COMPUTE_DOMAIN_NUM_NODES": str(domain.spec.numNodes),  # drivers that know no names need all addresses
         "LOG_LEVEL": settings.log_level,
     }
     return {

@@ -23,7 +23,7 @@ class Identity:
     """Who this daemon is: from the downward API and from the CDI edits of its claim; it never changes.
 
     `addresses`: the pod's own, the first one IMEX is bound to. `config`: what imexd.cfg shall be.
-    `wanted`: numNodes, which only old drivers need.
+    `wanted`: numNodes, which only old drivers need. `title`: the ComputeDomain as people know it.
     """
 
     domain: str
@@ -35,6 +35,7 @@ class Identity:
     wanted: int = 0
     driver: str = ""
     config: bytes = b""
+    title: str = ""
 
     @property
     def roster(self) -> str:

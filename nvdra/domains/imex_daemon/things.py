@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from typing import Final
 
 import attrs
-from attrs import frozen
+from attrs import field, frozen
 
 from nvdra.domains.imex_daemon.child import Child
 from nvdra.domains.imex_daemon.facts import unlisted, why_ended
 from nvdra.domains.imex_daemon.files import Paths, addresses_of, wanted_hosts, wanted_nodes
 from nvdra.domains.imex_daemon.snapshot import DISKS, Disk, ImexDaemonSnapshot
 from nvdra.domains.imex_daemon.views import NO_ANSWER
+from nvdra.engine.burst import Burst, Pace
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again
@@ -20,6 +21,8 @@ DEAF: Final = 5.2
 """nvidia-imex loses a SIGUSR1 within 5 s of the last one that it took; a little more, for signals on their way."""
 GRACE: Final = 20.0
 """From SIGTERM to SIGKILL; the pod has 30 s."""
+PACE: Final = Pace(0.3, 1.5)
+"""Nodes join in bursts: one signal after the burst, not one in the middle and then 5 s of deafness."""
 UP: Final = 0.3
 _NOT_UP: Final = frozenset({NO_ANSWER, "UNAVAILABLE"})
 
@@ -34,6 +37,7 @@ class Ports:
     child: Child
     clock: Clock
     grace: float = GRACE
+    burst: Burst = field(factory=Burst)
 
 
 def things(ports: Ports) -> Mapping[str, Thing[ImexDaemonSnapshot]]:
@@ -125,6 +129,7 @@ class Signal(_OneWay):
         child, wanted, now = self.ports.child, addresses_of(seen), self.ports.clock()
         life = child.life
         if not life.running or not _in_place(seen) or life.told == wanted:
+            self.ports.burst.written(seen.identity.roster)
             return
         written = _disk(self.ports.store).hosts
         if written != wanted_hosts(seen, written):
@@ -133,10 +138,12 @@ class Signal(_OneWay):
         if reading is None or (reading.state in _NOT_UP and reading.ready_at is None):
             # a signal before it has set its handlers would kill it
             raise Again("nvidia-imex does not answer yet, so it is not signalled", after=UP)
+        self.ports.burst.hold(seen.identity.roster, tuple(wanted.items()), now, PACE)
         deaf = life.told_at + DEAF - now if life.told_at is not None else 0.0
         if deaf > 0:
             raise Again("nvidia-imex was told of addresses just now; it is told again when it listens", after=deaf)
         child.tell(wanted)
+        self.ports.burst.written(seen.identity.roster)
 
 
 def _in_place(seen: ImexDaemonSnapshot) -> bool:

@@ -9,7 +9,17 @@ from attrs import define, field, frozen
 from nvdra.sim.apiserver.status import StatusError, expired
 
 Sort = Literal[
-    "lose-before", "lose-after", "delay", "repeat", "conflict", "throttle", "error", "gone", "stale", "silence"
+    "lose-before",
+    "lose-after",
+    "delay",
+    "repeat",
+    "conflict",
+    "throttle",
+    "forbidden",
+    "error",
+    "gone",
+    "stale",
+    "silence",
 ]
 
 
@@ -87,6 +97,9 @@ def refusal(rule: Rule, call: Call) -> StatusError:
         case "throttle":
             text = "the server has received too many requests and has asked us to try again later"
             return StatusError(429, "TooManyRequests", text, after=max(1, round(rule.seconds)))
+        case "forbidden":
+            text = f'{call.resource} "{call.name}" is forbidden: User "{call.agent}" cannot {call.verb} it: ordered fault'
+            return StatusError(403, "Forbidden", text)
         case "gone":
             return expired("ordered fault", 0)
     return StatusError(500, "InternalError", "Internal error occurred: ordered fault")

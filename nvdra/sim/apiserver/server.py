@@ -14,7 +14,7 @@ from nvdra.sim.apiserver.faults import Call, Faults, Sort, refusal
 from nvdra.sim.apiserver.status import StatusError, not_implemented
 from nvdra.sim.apiserver.store import ObjectStore
 
-_REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "error")
+_REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "forbidden", "error")
 _log = logging.getLogger(__name__)
 _MAX_BODY = 8 * 1024 * 1024
 

@@ -120,9 +120,9 @@ class Node:
             self.output += line
 
 
-def roster(nodes: list[Node]) -> dict:
+def roster(nodes: list[Node], status: str) -> dict:
     daemons = [
-        {"nodeName": n.name, "ipAddress": n.address, "cliqueID": CLIQUE, "index": n.index, "status": "NotReady"}
+        {"nodeName": n.name, "ipAddress": n.address, "cliqueID": CLIQUE, "index": n.index, "status": status}
         for n in nodes
     ]
     return {
@@ -148,9 +148,9 @@ class Rack:
         self.nodes.append(Node(self.folder / f"node-{index}", index, self.folder / "kubeconfig"))
         return self.nodes[-1]
 
-    async def list(self, *nodes: Node) -> None:
+    async def list(self, *nodes: Node, status: str = "NotReady") -> None:
         """Make the roster say so."""
-        body = roster(list(nodes))
+        body = roster(list(nodes), status)
         found = await self.hands.list(kinds.ROSTERS, OWN)
         if not found.items:
             await self.hands.create(kinds.ROSTERS, body, OWN)

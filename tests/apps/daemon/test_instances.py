@@ -5,9 +5,11 @@ import socket
 import subprocess
 import sys
 
+import attrs
 import pytest
 
 from nvdra.apps.daemon import ImexDaemon, settings_of
+from nvdra.apps.daemon_probe import Rhythm
 from nvdra.apps.daemon_settings import driver_version_below
 from nvdra.sim.imex.network import MemoryNetwork
 from nvdra.sim.imex.processes import PretendProcesses
@@ -47,10 +49,33 @@ async def test_eighteen_daemons_in_one_process(rack):
     assert asked == {("list", "computedomaincliques"), ("watch", "computedomaincliques")}
 
 
+async def test_peers_that_cannot_be_reached_are_named_beside_readiness(rack):
+    """One direction is broken: the daemon stays ready, and its reason names the peer."""
+    network, nodes = MemoryNetwork(), [rack.node() for _ in range(2)]
+    often = Rhythm(view_first=0.1, view_waiting=0.1, view_ready=0.1, ready=0.1)
+    nodes[0].control(unreachable=[nodes[1].address])
+    daemons = [
+        ImexDaemon(
+            attrs.evolve(settings_of(node.environ), rhythm=often),
+            rack.hands,
+            PretendProcesses(place_of(node.root, node.root / "etc/hosts"), network),
+            forward=lambda _: None,
+        )
+        for node in nodes
+    ]
+    lives = [asyncio.create_task(daemon.run()) for daemon in daemons]
+    await rack.list(*nodes, status="Ready")
+    await until(lambda: "not connected to 1 of 1 peers: node-1" in daemons[0].status.reason)
+    assert daemons[0].status.ready
+    nodes[0].control()
+    await until(lambda: daemons[0].status.reason == "")
+    for daemon in daemons:
+        daemon.stop()
+    assert await asyncio.gather(*lives) == [0, 0]
+
+
 async def test_a_held_start_up_probe_gives_the_reason_in_the_end(rack):
     """When its time is over, the answer is 503 with what is waited for."""
-    import attrs
-
     node = rack.node()
     processes = PretendProcesses(place_of(node.root, node.root / "etc/hosts"), MemoryNetwork())
     settings = attrs.evolve(settings_of(node.environ), hold=0.2)

@@ -122,6 +122,7 @@ class Instance:
     began: float = field(factory=clock)
     resolved: dict[str, tuple[str, ...]] = field(factory=dict)
     heard: float = -1e9
+    signals: int = 0
     ending: asyncio.Future[int] = field(init=False)
     exited: Exit | None = None
     index: int = -1
@@ -178,6 +179,7 @@ class Instance:
         return self.exited
 
     def _refresh(self) -> None:
+        self.signals += 1
         if not self.up:
             self.end(-signal.SIGUSR1)
         elif clock() - self.heard >= 5.0:

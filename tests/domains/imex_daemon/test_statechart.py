@@ -5,8 +5,9 @@ import pytest
 
 from nvdra import loader
 from nvdra.adapters.files import DiskFiles
+from nvdra.api.objects import RosterEntry
 from nvdra.apps import statecharts
-from nvdra.core.findings import holding
+from nvdra.core.findings import Finding, holding
 from nvdra.core.laws import check
 from nvdra.core.table import compile_table
 from nvdra.domains.imex_daemon.config import ImexSettings, imex_config
@@ -90,6 +91,20 @@ def test_unconnected_ready_peers_are_named_without_unreadiness():
     assert strangers(attrs.evolve(seen, roster=a_roster(ADDRESS, "10.0.0.2"))) == ""
 
 
+def test_a_node_that_got_no_index_says_so():
+    """An entry with the index -1 carries the controller's message, or the number of places."""
+    entry = RosterEntry("node-0", ADDRESS, "c.1", -1, message="all 4 indices are in use")
+    for given, said in ((entry, "all 4 indices are in use"), (attrs.evolve(entry, message=""), "all 4 may be in use")):
+        seen = attrs.evolve(BEGIN, roster=attrs.evolve(a_roster(ADDRESS), daemons=(given,)))
+        assert FACTS.findings(seen)["listed"].because == f"node-0 has no index in its IMEX domain: {said}"
+
+
+def test_a_tool_that_cannot_be_run_is_the_reason():
+    """nvidia-imex runs but nvidia-imex-ctl is missing: readiness is not known, and why is said."""
+    seen = attrs.evolve(RUNNING, reading=Reading(1, "NO_ANSWER", trouble="nvidia-imex-ctl: no such program"))
+    assert FACTS.findings(seen)["ready"] == Finding(False, "nvidia-imex-ctl: no such program")
+
+
 def test_answers_of_an_earlier_instance_do_not_count():
     """A new nvidia-imex is not ready because the old one was."""
     assert "ready" not in _facts(attrs.evolve(READY, life=attrs.evolve(READY.life, number=2)))
@@ -100,6 +115,7 @@ def test_ipv6_addresses_are_compared_as_addresses():
     who = attrs.evolve(IDENTITY, addresses=("10.0.0.1", "fd00::1"))
     assert "listed" in _facts(attrs.evolve(BEGIN, identity=who, roster=a_roster("FD00:0:0::1")))
     assert "listed" not in _facts(attrs.evolve(BEGIN, identity=who, roster=a_roster("fd00::2")))
+    assert "listed" not in _facts(attrs.evolve(BEGIN, identity=who, roster=a_roster("no address")))
 
 
 def test_an_old_driver_gets_fixed_addresses_or_a_refusal():
