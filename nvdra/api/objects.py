@@ -409,9 +409,10 @@ class ComputeDomainSpec:
 
 @frozen
 class DomainNode:
-    """`status.nodes[]`: one node that joined. `index` is -1 where there is no fabric."""
+    """`status.nodes[]`: one node that joined. `index` is -1 where there is no fabric; `claim` tells its stays apart."""
 
     name: str
+    claim: str = ""
     ipAddress: str = ""
     cliqueID: str = ""
     index: int = -1
@@ -474,6 +475,7 @@ class RosterEntry:
     """`daemons[]` of a ComputeDomainClique.
 
     `served` is a latch: the node was ready once, so a worker may hold a channel there and its daemon is left alone.
+    `claim` is the channel claim that the node joined for: what is said here is said of that stay. `pod`: its daemon's.
     """
 
     nodeName: str
@@ -483,6 +485,8 @@ class RosterEntry:
     status: str = "NotReady"
     message: str = ""
     served: bool = False
+    claim: str = ""
+    pod: str = ""
 
 
 @frozen

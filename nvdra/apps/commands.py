@@ -242,7 +242,8 @@ def _hardware(options: dict[str, Any]) -> Any:
 
     root = DriverRoot(Path(options["container_driver_root"]), PurePosixPath(options["nvidia_driver_root"]))
     alternative = options["alt_proc_devices_path"]
-    proc = ProcFiles(devices=Path(alternative)) if alternative else ProcFiles()
+    # beside a stand-in for /proc/devices, the driver's own /proc files are a stand-in's too (reference-driver.md §5.5)
+    proc = ProcFiles(Path(alternative), root.seen / "proc/driver/nvidia") if alternative else ProcFiles()
     nodes = DiskDeviceNodes(Path(options["dev_root"]))
     return Hardware(NvmlLibrary(root), proc, nodes, lambda: daemon_edits(root))
 
