@@ -4,6 +4,9 @@
 #   make test    what a change has to pass: lint, tests, coverage of the pure parts
 #   make lint    ruff, mypy, import contracts
 #   make bench   measurements
+#   make cluster       a real Kubernetes cluster of two nodes on this machine (root, Linux, Go); make cluster-down ends it
+#   make test-cluster  the tests that need one
+#   make image         an OCI archive of nvdra, without Docker
 #   make docs    the generated pages of docs/
 
 VENV   ?= .venv
@@ -13,12 +16,13 @@ BIN    := $(VENV)/bin
 PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --root-user-action=ignore -c constraints.txt
 DEV     = $(shell $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"])')
 PYTEST ?= $(BIN)/python -m pytest
+KUBERNETES ?= 1.37.2
 
 # Parts without a clock and without IO: nothing in them is left to judgement, so every branch is tested.
 PURE   := nvdra/core/*,nvdra/draw/*,nvdra/domains/*/facts.py,nvdra/domains/*/snapshot.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean
+.PHONY: help demo test lint bench docs clean cluster cluster-down test-cluster image
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -38,6 +42,18 @@ lint: $(VENV)/.develops
 
 bench: $(VENV)/.develops
 	$(PYTEST) -s tests/bench
+
+cluster: $(VENV)/.develops
+	@$(BIN)/python -m tests.cluster.bed up --kubernetes $(KUBERNETES)
+
+cluster-down: $(VENV)/.develops
+	@$(BIN)/python -m tests.cluster.bed down
+
+test-cluster: $(VENV)/.develops
+	NVDRA_CLUSTER_KUBERNETES=$(KUBERNETES) $(PYTEST) -m cluster tests/cluster
+
+image: $(VENV)/.develops
+	@$(BIN)/python -m tests.cluster.image
 
 docs: $(VENV)/.runs
 	$(BIN)/nvdra statechart pages docs

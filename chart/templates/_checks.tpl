@@ -1,7 +1,6 @@
 {{/* What cannot be installed, each with its reason and the way out. Spelling is checked by values.schema.json. */}}
 
 {{- define "nvdra.checks" -}}
-{{- $values := .Values -}}
 {{- if .Values.namespace -}}
 {{- fail "namespace: give it to helm itself: helm install … --create-namespace --namespace NAME" -}}
 {{- end -}}

@@ -18,6 +18,12 @@ app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 
+{{- /* On pods: nothing that changes with the chart alone, or every release would restart them. */}}
+{{- define "nvdra.podLabels" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end }}
+
 {{- define "nvdra.serviceAccount" -}}
 {{- .Values.serviceAccount.name | default (printf "%s-service-account" (include "nvdra.fullname" .)) -}}
 {{- end }}
@@ -55,18 +61,21 @@ compute-domain-daemon-service-account
 {{- regexFind "[0-9]+$" . -}}
 {{- end }}
 
+{{- /* Of the versions that are served, by discovery; helm template, which discovers nothing, claims those of a newer
+       Kubernetes than --kube-version says, so the version has its say too. */}}
 {{- define "nvdra.resourceApiVersion" -}}
-{{- if .Values.resourceApiVersion -}}
-{{- .Values.resourceApiVersion -}}
-{{- else if .Capabilities.APIVersions.Has "resource.k8s.io/v1" -}}
-v1
-{{- else if .Capabilities.APIVersions.Has "resource.k8s.io/v1beta2" -}}
-v1beta2
-{{- else if .Capabilities.APIVersions.Has "resource.k8s.io/v1beta1" -}}
-v1beta1
-{{- else -}}
-{{- fail "the cluster serves none of resource.k8s.io/v1, v1beta2 and v1beta1: enable DynamicResourceAllocation and that API group, or say which version it will serve: --set resourceApiVersion=v1beta1 (helm template knows no cluster: give it --api-versions resource.k8s.io/v1)" -}}
+{{- $found := .Values.resourceApiVersion -}}
+{{- $since := list (list "v1" "1.34") (list "v1beta2" "1.33") (list "v1beta1" "1.32") -}}
+{{- range $since -}}
+{{- $offered := $.Capabilities.APIVersions.Has (printf "resource.k8s.io/%s" (first .)) -}}
+{{- if and (not $found) $offered (semverCompare (printf ">=%s.0-0" (last .)) $.Capabilities.KubeVersion.Version) -}}
+{{- $found = first . -}}
 {{- end -}}
+{{- end -}}
+{{- if not $found -}}
+{{- fail "the cluster serves none of resource.k8s.io/v1, v1beta2 and v1beta1: enable DynamicResourceAllocation and that API group, or say which version it will serve: --set resourceApiVersion=v1beta1" -}}
+{{- end -}}
+{{- $found -}}
 {{- end }}
 
 {{- /* The environment that every process of ours has. */}}

@@ -13,7 +13,7 @@ CLIQUE_ATTRIBUTE = "clique"
 
 @frozen
 class Member:
-    """One node that carries the domain's label. `why`: a clause that says why it is not ready."""
+    """One node that carries the domain's label; `claim` tells its stays apart. `why`: a clause, why it is not ready."""
 
     name: str
     clique: str
@@ -22,11 +22,37 @@ class Member:
     why: str = ""
     pod: str = ""
     trouble: str = ""
+    claim: str = ""
 
     @property
     def fabric(self) -> bool:
         """It has a clique, so an IMEX daemon runs on it."""
         return bool(self.clique)
+
+
+def joining_patch(uid: str, claim: str, clique: str, before: str | None) -> list[dict[str, object]]:
+    """JSON patch: the domain's labels on a node that carried `before` until now (None: nobody's).
+
+    A `test` of null passes on a missing label: tried on real API servers.
+    """
+    patch: list[dict[str, object]] = [
+        {"op": "test", "path": names.label_pointer(names.DOMAIN_LABEL), "value": before},
+        {"op": "add", "path": names.label_pointer(names.DOMAIN_LABEL), "value": uid},
+        {"op": "add", "path": names.label_pointer(names.JOIN_LABEL), "value": claim},
+    ]
+    if clique:
+        patch.append({"op": "add", "path": names.label_pointer(names.CLIQUE_LABEL), "value": clique})
+    return patch
+
+
+def leaving_patch(uid: str) -> list[dict[str, object]]:
+    """JSON patch: the domain's labels off a node, if it is that domain's still."""
+    domain = names.label_pointer(names.DOMAIN_LABEL)
+    patch: list[dict[str, object]] = [{"op": "test", "path": domain, "value": uid}, {"op": "remove", "path": domain}]
+    for label in (names.CLIQUE_LABEL, names.JOIN_LABEL):  # added first, so that removing is right where one is missing
+        pointer = names.label_pointer(label)
+        patch += [{"op": "add", "path": pointer, "value": ""}, {"op": "remove", "path": pointer}]
+    return patch
 
 
 def joined_clique(node: Node) -> str:
@@ -58,14 +84,15 @@ def member_of(node: Node, published: ResourceSlice | None, pods: Iterable[Pod]) 
     """How a joined node stands, from its labels, its ResourceSlice and the domain's daemon pods."""
     name, clique = node.metadata.name, joined_clique(node)
     trouble = _clique_trouble(node, published, clique)
+    claim = node.metadata.labels.get(names.JOIN_LABEL, "")
     if not clique:
-        return Member(name, clique, ready=True, trouble=trouble)
+        return Member(name, clique, ready=True, trouble=trouble, claim=claim)
     pod = _current(pods, name)
     if pod is None:
-        return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble)
+        return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble, claim=claim)
     ready = pod.ready and not pod.metadata.deleting
     why = "" if ready else _why_not_ready(pod)
-    return Member(name, clique, ready, pod.status.podIP, why, pod.metadata.name, trouble)
+    return Member(name, clique, ready, pod.status.podIP, why, pod.metadata.name, trouble, claim)
 
 
 def waiting_text(wanted: int, members: Sequence[Member]) -> str:

@@ -13,7 +13,7 @@ DOMAIN_LABEL: Final = "resource.nvidia.com/computeDomain"
 CLIQUE_LABEL: Final = "resource.nvidia.com/computeDomain.cliqueID"
 """On rosters, daemon pods, and on nodes beside DOMAIN_LABEL where there is a fabric: daemons run only there."""
 JOIN_LABEL: Final = "resource.nvidia.com/computeDomain.claim"
-"""On nodes beside DOMAIN_LABEL: the uid of the channel claim that the node joined for. It tells one stay from the next."""
+"""On nodes beside DOMAIN_LABEL: the uid of the channel claim that they joined for. It tells one stay from the next."""
 TARGET_LABEL: Final = "resource.nvidia.com/computeDomainTarget"
 FINALIZER: Final = DOMAIN_LABEL
 GPU_CLIQUE_LABEL: Final = "nvidia.com/gpu.clique"

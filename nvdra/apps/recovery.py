@@ -12,6 +12,7 @@ from nvdra.adapters.checkpoint import Records
 from nvdra.api import kinds, names
 from nvdra.api.kinds import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
+from nvdra.api.membership import leaving_patch
 from nvdra.api.objects import ResourceClaim
 from nvdra.api.records import ClaimRecord
 from nvdra.engine.store import Store
@@ -116,12 +117,7 @@ class Recovery:
             return
         log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
         try:
-            patch = [
-                {"op": "test", "path": names.label_pointer(names.DOMAIN_LABEL), "value": domain},
-                {"op": "remove", "path": names.label_pointer(names.DOMAIN_LABEL)},
-                {"op": "add", "path": names.label_pointer(names.CLIQUE_LABEL), "value": ""},
-                {"op": "remove", "path": names.label_pointer(names.CLIQUE_LABEL)},
-            ]
+            patch = leaving_patch(domain)
             self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node_name, patch, how="json"))
         except Conflict:
             return  # somebody else's by now

@@ -30,7 +30,15 @@ PYTHON = "3.11"
 SITE = f"usr/local/lib/python{PYTHON}/dist-packages"
 NOT_IN_CLUSTERS = ("kubernetes",)
 """Needed for kubeconfigs that run programs or ask clouds for tokens; a pod has its service account (126 MB saved)."""
-UNUSED = ("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "var/lib/apt/lists", "var/cache/apt", "var/log")
+UNUSED = (
+    "usr/share/doc",
+    "usr/share/man",
+    "usr/share/locale",
+    "usr/share/info",
+    "var/lib/apt/lists",
+    "var/cache/apt",
+    "var/log",
+)
 LAUNCHER = "#!/usr/bin/python3\nfrom nvdra.cli import main\n\nmain()\n"
 SOURCES = ("nvdra", "statecharts", "chart/crds", "examples", "pyproject.toml", "README.md", "LICENSE")
 
@@ -50,7 +58,11 @@ def archive(images: Callable[[], Sequence[Image]] | None = None) -> Path:
 def bed_images() -> Sequence[Image]:
     """Three images that share their lowest layer."""
     base = base_layer()
-    return (nvdra_image(), Image(WORKLOAD, [base], command=["bash"]), Image(PAUSE, [base], command=["/bin/sleep", "infinity"]))
+    return (
+        nvdra_image(),
+        Image(WORKLOAD, [base], command=["bash"]),
+        Image(PAUSE, [base], command=["/bin/sleep", "infinity"]),
+    )
 
 
 def nvdra_image() -> Image:
@@ -89,7 +101,7 @@ def dependencies_layer() -> Path:
 
 
 def wheel_layer() -> Path:
-    """nvdra itself, from a wheel of the checkout as it is now."""
+    """Our own code, from a wheel of the checkout as it is now."""
     files = [file for name in SOURCES for file in _files(CHECKOUT / name)]
 
     def make(root: Path) -> None:
@@ -149,7 +161,9 @@ def _pip(*arguments: str) -> None:
 
 
 def _run(*command: str) -> None:
-    ran = subprocess.run(["nice", "-n", "19", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    ran = subprocess.run(
+        ["nice", "-n", "19", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if ran.returncode:
         raise BedFault(f"{command[0]} failed:\n{ran.stdout[-3000:]}")
 
@@ -159,7 +173,7 @@ def main(arguments: Sequence[str]) -> int:
     made = archive(lambda: [nvdra_image()])
     if arguments:
         shutil.copyfile(made, arguments[0])
-    print(arguments[0] if arguments else made)  # noqa: T201
+    print(arguments[0] if arguments else made)
     return 0
 
 

@@ -62,7 +62,9 @@ def digest_of(path: Path) -> str:
 
 
 def _manifest(tar: tarfile.TarFile, image: Image, digests: Mapping[Path, str]) -> dict[str, Any]:
-    layers = [{"mediaType": LAYER, "digest": f"sha256:{digests[path]}", "size": path.stat().st_size} for path in image.layers]
+    layers = [
+        {"mediaType": LAYER, "digest": f"sha256:{digests[path]}", "size": path.stat().st_size} for path in image.layers
+    ]
     config = {"mediaType": CONFIG, **_blob(tar, _json(image.config(digests)))}
     manifest = _json({"schemaVersion": 2, "mediaType": MANIFEST, "config": config, "layers": layers})
     names = {"io.containerd.image.name": image.name, "org.opencontainers.image.ref.name": image.name.rpartition(":")[2]}

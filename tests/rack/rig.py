@@ -26,7 +26,7 @@ ROSTERS = kinds.Kind(dict, "ComputeDomainClique", "computedomaincliques", versio
 LEASES = kinds.Kind(dict, "Lease", "leases", group="coordination.k8s.io")
 OWN = names.DRIVER_NAMESPACE
 STAYS = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
-LIMIT = 30.0
+LIMIT = 20.0
 """Seconds that anything may take on a busy machine; what is promised within less says so."""
 PLUGIN = "compute-domains"
 PLUGIN_AGENT, CONTROLLER_AGENT = "nvdra-kubelet-plugin", "nvdra-controller"
@@ -330,15 +330,22 @@ class Rig:
 
     async def seen(self) -> str:
         """What there is, for whoever reads a failed test."""
-        lines = []
-        for kind in (DOMAINS, PODS, ROSTERS, DAEMON_SETS):
-            for found in await self.all(kind):
-                status = found.get("status") or {}
-                status = status if isinstance(status, dict) else {k: found.get(k) for k in ("formed", "message", "daemons")}
-                lines.append(f"{kind.kind} {found['metadata']['name']}: {json.dumps(status)[:900]}")
+        lines = [_told(found) for kind in (DOMAINS, PODS, ROSTERS) for found in await self.all(kind)]
         told = sorted(await self.all(EVENTS), key=lambda e: e.get("lastTimestamp") or "")
-        lines += [f"Event {e['involvedObject']['name']} {e['reason']}: {e['message']}" for e in told if "nvidia" in str(e) or e["type"] == "Warning"]
+        usual = ("Scheduled", "Pulled", "Created", "Started", "SuccessfulCreate")
+        lines += [f"Event {e['involvedObject']['name']} {e['reason']}: {e['message']}" for e in told if e["reason"] not in usual]
         return "\n".join(lines[-60:])
+
+
+def _told(found: Json) -> str:
+    meta, status = found["metadata"], found.get("status") or {}
+    if found["kind"] == "Pod":
+        words = [status.get("phase"), *(json.dumps(c["state"]) for c in status.get("containerStatuses") or ())]
+        return f"Pod {meta['name']} on {found['spec'].get('nodeName')}: {words}"
+    if found["kind"] == "ComputeDomain":
+        words = [f"{c['type']}={c['status']} {c['message']}" for c in status.get("conditions") or ()]
+        return f"ComputeDomain {meta['name']}: {status.get('status')} {status.get('nodesReady')} {words}"
+    return f"{found['kind']} {meta['name']}: {json.dumps({k: v for k, v in found.items() if k != 'metadata'})}"
 
 
 def worker_spec(claim: Mapping[str, str], node: str, script: str) -> Json:

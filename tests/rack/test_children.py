@@ -33,14 +33,18 @@ async def test_a_changed_daemonset_is_put_right_and_running_daemons_are_left_alo
     await rig.create_worker("a", "node-1")
     await rig.running("a")
     mine, pod, container = await _daemon_set(rig), (await rig.daemons())[0], rig.daemon("node-1")
-    changed = {"spec": {"template": {"spec": {"containers": [{"name": names.DAEMON_CONTAINER, "image": "evil"}]}}}}
-    await rig.patch(DAEMON_SETS, mine["metadata"]["name"], changed, OWN)
-    await rig.patch(DAEMON_SETS, mine["metadata"]["name"], {"spec": {"updateStrategy": {"type": "RollingUpdate"}}}, OWN)
 
     async def right():
-        return (await _daemon_set(rig))["spec"] == mine["spec"]
+        now = (await _daemon_set(rig))["spec"]
+        return now["template"] == mine["spec"]["template"] and now["updateStrategy"]["type"] == "OnDelete"
 
-    await rig.until("the DaemonSet is as it was", right, SOON)
+    for changed in (
+        {"updateStrategy": {"type": "RollingUpdate"}},
+        {"template": {"spec": {"containers": [{"name": names.DAEMON_CONTAINER, "image": "evil"}]}}},
+    ):
+        await rig.patch(DAEMON_SETS, mine["metadata"]["name"], {"spec": changed}, OWN)
+        assert not await right()
+        await rig.until("the DaemonSet is as it was", right, SOON)
     assert (await rig.daemons())[0]["metadata"]["uid"] == pod["metadata"]["uid"]
     assert rig.daemon("node-1") is container
     assert container.ended is None

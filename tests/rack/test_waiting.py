@@ -10,7 +10,7 @@ async def test_a_worker_is_woken_long_before_the_kubelet_would_try_again(raised)
     rig.imex("node-1", ready_after=3)
     await rig.create_domain()
     await rig.create_worker("a", "node-1")
-    said = await rig.said("a", "waiting for", "FailedPrepareDynamicResources")
+    said = await rig.said("a", "node-1", "FailedPrepareDynamicResources")
     assert "NodePrepareResources failed for ResourceClaim a-channel" in said["message"]
     assert names.NOTE_ANNOTATION not in (await rig.get(PODS, "a"))["metadata"].get("annotations", {})
     await rig.running("a", limit=20)  # the kubelet's retry comes after 60 to 90 s
@@ -24,7 +24,7 @@ async def test_a_new_reason_is_told_at_once(raised):
     rig = await raised(2)
     await rig.create_domain(wanted=2)
     await rig.create_worker("a", "node-1")
-    await rig.said("a", "have not joined", "FailedPrepareDynamicResources")
+    await rig.said("a", "waiting for", "FailedPrepareDynamicResources")
     rig.imex("node-2", exit_at_start="Failed to bind 127.0.0.1:50000: Address already in use")
     await rig.create_worker("b", "node-2")
     await rig.said("a", "node-2 has an IMEX daemon that is not ready", "WaitingForComputeDomain", limit=15)
@@ -35,7 +35,7 @@ async def test_a_new_reason_is_told_at_once(raised):
 
 async def test_where_pods_may_not_be_touched_calls_are_held_instead(raised):
     """403 to a touch is said once; from then on a call waits for the domain itself and is not answered in vain."""
-    rig = await raised(2, kubelet={"prepare_retry": (2, 2)})
+    rig = await raised(2, kubelet={"prepare_retry": (4, 4)})
     refused = rig.order("forbidden", verb="patch", resource="pods", agent="nvdra-kubelet-plugin")
     rig.imex("node-1", ready_after=2)
     await rig.create_domain("first")

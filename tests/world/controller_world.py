@@ -46,6 +46,9 @@ class ControllerWorld(World):
         for name, clique in NODES.items():
             await self.little.node(name, clique)
         self.start()
+        for number, name in enumerate(DOMAINS):
+            self.domains[name] = await self.little.domain(name, 2 * number)
+            self.uids[self.domains[name].metadata.uid] = self.domains[name]
 
     def start(self):
         self.eyes = Watched(self.little.client("controller"), self.fate)
@@ -55,7 +58,7 @@ class ControllerWorld(World):
 
     # Users and the cluster.
 
-    @rule(name=domains, nodes=st.sampled_from([0, 1, 2, 3]))
+    @rule(name=domains, nodes=st.sampled_from([0, 2, 3]))
     def create(self, name, nodes):
         if self.there(name) is None:
             self.domains[name] = self.run(self.little.domain(name, nodes))
@@ -65,6 +68,23 @@ class ControllerWorld(World):
     def delete(self, name):
         if self.there(name) is not None:
             self.run(self.little.delete(self.domains[name]))
+
+    @rule(name=domains, some=st.sets(nodes, min_size=2), ready=st.sampled_from([True, True, False]))
+    def a_job_runs(self, name, some, ready):
+        """Its workers land on nodes, daemons come, and time goes by."""
+        for node in sorted(some):
+            self.join(node, name)
+            self.daemon(node, ready)
+        self.passes(4)
+
+    @rule(name=domains, some=st.sets(nodes, min_size=1))
+    def a_job_ends(self, name, some):
+        """Some of its workers do, or all."""
+        seen = self.there(name)
+        for node in sorted(some):
+            if seen is not None and self.label_of(node) == seen.metadata.uid:
+                self.leave(node)
+                self.no_daemon(node)
 
     @rule(name=domains)
     def tear_off(self, name):
@@ -129,6 +149,7 @@ class ControllerWorld(World):
         self.run(_ended(self.task))
         self.start()
 
+    @precondition(lambda self: not self.eyes.blind)
     @rule(kind=st.sampled_from(KINDS))
     def its_eyes_close(self, kind):
         self.eyes.blind.add(kind)

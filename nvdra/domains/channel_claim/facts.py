@@ -120,6 +120,8 @@ def readiness(seen: ChannelClaimSnapshot) -> Finding:
     entry = seen.entry
     if seen.roster is None or entry is None:
         return Finding(False, f"waiting for the ComputeDomain's controller to list {seen.node_name}", source)
+    if entry.claim != seen.uid:  # said of an earlier stay of this node
+        return Finding(False, f"waiting for the ComputeDomain's controller to see {seen.node_name} join", source)
     if entry.status == "Ready" and seen.roster.formed:
         return Finding(True, "the domain has formed and this node is ready", source)
     if entry.status != "Ready" and seen.daemon is not None and seen.daemon.reason:

@@ -5,6 +5,7 @@ import asyncio
 from attrs import frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.membership import joining_patch, leaving_patch
 from nvdra.api.objects import ComputeDomain, Meta, Node
 from nvdra.api.records import ClaimRecord
 from nvdra.domains.channel_claim.snapshot import ChannelClaimSnapshot
@@ -22,12 +23,14 @@ class NodeLabel:
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         record = seen.record
-        if record is None or (seen.entry is not None and seen.label == record.domain):
+        if record is None or (seen.label == record.domain and seen.entry and seen.entry.claim == record.uid):
             return
         domain, node = await asyncio.gather(self._domain(record), self.cluster.get(kinds.NODES, seen.node_name))
         self.store.learn(kinds.NODES, node)
-        label = node.metadata.labels.get(names.DOMAIN_LABEL)
-        if label == record.domain and node.metadata.labels.get(names.CLIQUE_LABEL, "") == record.clique:
+        labels = node.metadata.labels
+        label = labels.get(names.DOMAIN_LABEL)
+        stays = (labels.get(names.CLIQUE_LABEL, ""), labels.get(names.JOIN_LABEL, ""))
+        if label == record.domain and stays == (record.clique, record.uid):
             return
         if domain.metadata.deleting and not record.released:
             raise Refused(
@@ -47,13 +50,7 @@ class NodeLabel:
     async def absent(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is None:
             return
-        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
-        patch = [
-            {"op": "test", "path": domain, "value": seen.record.domain},
-            {"op": "remove", "path": domain},
-            {"op": "add", "path": clique, "value": ""},  # so that removing it is right on nodes without fabric too
-            {"op": "remove", "path": clique},
-        ]
+        patch = leaving_patch(seen.record.domain)
         try:
             after = await self.cluster.patch(kinds.NODES, seen.node_name, patch, how="json")
         except NotFound:
@@ -83,13 +80,7 @@ class NodeLabel:
         )
 
     async def _patch(self, node: str, record: ClaimRecord, label: str | None) -> None:
-        domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
-        patch: list[dict[str, object]] = [
-            {"op": "test", "path": domain, "value": label},  # null: nobody's (dra-protocol.md; tried on real ones)
-            {"op": "add", "path": domain, "value": record.domain},
-        ]
-        if record.clique:
-            patch.append({"op": "add", "path": clique, "value": record.clique})
+        patch = joining_patch(record.domain, record.uid, record.clique, label)
         try:
             self.store.learn(kinds.NODES, await self.cluster.patch(kinds.NODES, node, patch, how="json"))
         except Conflict as error:

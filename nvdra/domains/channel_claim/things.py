@@ -130,7 +130,7 @@ class Farewell(_OneWay):
 
 @frozen(eq=False)
 class Release(_OneWay):
-    """Letting the worker go. Cannot be taken back, so roster and label are read live."""
+    """Letting the worker go. Cannot be taken back, so roster, label and daemon are read live."""
 
     ports: Ports
 
@@ -146,9 +146,22 @@ class Release(_OneWay):
             self.ports.store.learn(kinds.ROSTERS, live)
             self.ports.store.learn(kinds.NODES, node)
             raise Again("the roster, or the node's label, says otherwise by now", after=0.2)
+        await self._daemon_stays(now, meta.namespace)
         record = attrs.evolve(seen.record, released=True)
         self.ports.records.put(record)
         self.ports.store.put(RECORDS, record)
+
+    async def _daemon_stays(self, now: ChannelClaimSnapshot, namespace: str) -> None:
+        """The roster may be a moment older than the deletion of the daemon that it calls ready."""
+        entry = now.entry
+        if entry is None or not entry.cliqueID:
+            return
+        try:
+            pod = await self.ports.cluster.get(kinds.PODS, entry.pod, namespace)
+        except NotFound as error:
+            raise Again(f"the IMEX daemon's pod {entry.pod} is gone by now", after=0.2) from error
+        if pod.metadata.deleting or not pod.ready:
+            raise Again(f"the IMEX daemon's pod {entry.pod} is not ready any more", after=0.2)
 
 
 @frozen(eq=False)

@@ -79,11 +79,17 @@ def drained(seen: ComputeDomainSnapshot) -> Finding:
 
 
 def remembered(seen: ComputeDomainSnapshot) -> bool:
-    """The latch: written into the world, read back from wherever it survived."""
+    """The latch: written into the world, read back from wherever it survived, for as long as some node has stayed."""
+    claims = {member.name: member.claim for member in seen.members}
     condition = seen.domain.condition(FORMED) if seen.domain else None
-    if condition is not None:
-        return condition.status == "True"
-    return any(roster.formed for roster in seen.rosters)
+    if seen.domain is not None and condition is not None:
+        listed = seen.domain.status.nodes
+        stayed = not listed or any(claims.get(node.name) == node.claim for node in listed)
+        return condition.status == "True" and stayed
+    return any(
+        roster.formed and any(claims.get(entry.nodeName) == entry.claim for entry in roster.daemons)
+        for roster in seen.rosters
+    )
 
 
 def _source(seen: ComputeDomainSnapshot) -> str:

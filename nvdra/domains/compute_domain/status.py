@@ -96,6 +96,7 @@ def _nodes(members: Iterable[Member], indices: dict[str, int]) -> Iterable[Domai
     for member in members:
         yield DomainNode(
             name=member.name,
+            claim=member.claim,
             ipAddress=member.address,
             cliqueID=member.clique,
             index=indices.get(member.name, -1) if member.fabric else -1,
@@ -186,7 +187,11 @@ def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
     def latches(status: ComputeDomainStatus) -> list[tuple[str, str, str]]:
         return sorted((c.type, c.status, c.reason) for c in status.conditions if c.type in ("Ready", FORMED))
 
-    return old.status != new.status or latches(old) != latches(new)
+    before, after = ({(node.name, node.claim) for node in status.nodes} for status in (old, new))
+    all_new = bool(before and after) and before.isdisjoint(
+        after
+    )  # what was remembered is not theirs
+    return old.status != new.status or latches(old) != latches(new) or all_new
 
 
 def _essence(status: ComputeDomainStatus) -> ComputeDomainStatus:

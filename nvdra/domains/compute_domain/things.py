@@ -6,6 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.membership import leaving_patch
 from nvdra.api.objects import Meta, ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
@@ -253,18 +254,7 @@ class NodeLabels:
 
 async def take_label(cluster: Cluster, node: str, uid: str) -> None:
     """Take the domain's labels off a node if they are still this domain's. Raises Conflict when they are not."""
-    domain, clique = names.label_pointer(names.DOMAIN_LABEL), names.label_pointer(names.CLIQUE_LABEL)
-    await cluster.patch(
-        kinds.NODES,
-        node,
-        [
-            {"op": "test", "path": domain, "value": uid},
-            {"op": "remove", "path": domain},
-            {"op": "add", "path": clique, "value": ""},  # so that removing it is right on nodes without fabric too
-            {"op": "remove", "path": clique},
-        ],
-        how="json",
-    )
+    await cluster.patch(kinds.NODES, node, leaving_patch(uid), how="json")
 
 
 async def _delete_templates(

@@ -60,6 +60,8 @@ def has_formed(seen: ImexDomainSnapshot) -> Finding:
     condition = seen.domain.condition(FORMED)
     if condition is None:
         return Finding(False, f"waiting for {seen.domain.spec.numNodes} nodes", _domain(seen))
+    if not seen.continued:
+        return Finding(False, "every node has left since it formed", _domain(seen))
     return Finding(condition.status == "True", condition.message, _domain(seen))
 
 

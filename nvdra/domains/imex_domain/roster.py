@@ -108,5 +108,7 @@ def _entry(seen: ImexDomainSnapshot, member: Member, index: int) -> RosterEntry:
         index=index,
         status="Ready" if ready else "NotReady",
         message="" if ready else member.why,
-        served=ready or (before is not None and before.served),
+        served=ready or (before is not None and before.served and before.claim == member.claim),
+        claim=member.claim,
+        pod=member.pod,
     )

@@ -20,7 +20,10 @@ WATCHED = (kinds.COMPUTE_DOMAINS, kinds.NODES, kinds.PODS, kinds.RESOURCE_SLICES
 
 @frozen
 class ImexDomainSnapshot:
-    """One clique of one ComputeDomain; `joined` counts the nodes of all of its cliques."""
+    """One clique of one ComputeDomain; `joined` counts the nodes of all of its cliques.
+
+    `continued`: some node that the ComputeDomain's status lists has stayed since, so what was remembered then holds.
+    """
 
     uid: str
     clique: str
@@ -29,6 +32,7 @@ class ImexDomainSnapshot:
     members: tuple[Member, ...] = ()
     roster: Roster | None = None
     joined: int = 0
+    continued: bool = True
 
     @property
     def name(self) -> str:
@@ -63,15 +67,28 @@ def observe(store: Store, key: Key, now: float) -> ImexDomainSnapshot:
     uid, _, clique = key.id.partition(".")
     nodes = store.find(kinds.NODES, BY_ROSTER, key.id)
     pods = [pod for node in nodes for pod in store.find(kinds.PODS, BY_NODE, (uid, node.metadata.name))]
+    domain = next(iter(store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None)
     return ImexDomainSnapshot(
         uid=uid,
         clique="" if clique == names.NO_FABRIC else clique,
         now=now,
-        domain=next(iter(store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None),
+        domain=domain,
         members=members_of(nodes, pods, lambda node: _slice(store, node)),
         joined=len(store.find(kinds.NODES, BY_DOMAIN, uid)),
+        continued=domain is None or _continued(store, domain),
         roster=next((r for r in store.find(kinds.ROSTERS, BY_DOMAIN, uid) if r.metadata.name == key.id), None),
     )
+
+
+def _continued(store: Store, domain: ComputeDomain) -> bool:
+    """Where the status lists no nodes (none was there, or too many), nothing speaks against it."""
+    listed = domain.status.nodes
+    return not listed or any(_stays(store.get(kinds.NODES, n.name), domain.metadata.uid, n.claim) for n in listed)
+
+
+def _stays(node: Node | None, uid: str, claim: str) -> bool:
+    labels = node.metadata.labels if node else {}
+    return labels.get(names.DOMAIN_LABEL) == uid and labels.get(names.JOIN_LABEL, "") == claim
 
 
 def _slice(store: Store, node: str) -> ResourceSlice | None:

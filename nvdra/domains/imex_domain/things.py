@@ -198,12 +198,16 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
     old = seen.roster
     if old is not None and wanted.formed and not old.formed:
         return AT_ONCE
-    places = [(e.nodeName, e.index, e.ipAddress) for e in wanted.daemons]
-    if old is None or places != [(e.nodeName, e.index, e.ipAddress) for e in old.daemons]:
+    if old is None or _places(wanted) != _places(old):
         return _pace_of_places(seen, wanted)
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
         return GETTING_READY
     return TALKING
+
+
+def _places(roster: Roster) -> list[tuple[str, int, str, str]]:
+    """Who is where, and for which stay."""
+    return [(entry.nodeName, entry.index, entry.ipAddress, entry.claim) for entry in roster.daemons]
 
 
 def _pace_of_places(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:

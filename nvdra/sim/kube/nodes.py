@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import shutil
 import uuid
 from collections.abc import Mapping
 from pathlib import Path
@@ -136,9 +137,8 @@ class RackNode:
         await self.kubelet.stop()
         await self.runtime.crash()
         self.boot_id = str(uuid.uuid4())
-        for stale in (*(self.spec.root / "var/run/cdi").glob("*"), *(self.spec.root / "dev").glob("*")):
-            if not stale.is_dir():
-                stale.unlink(missing_ok=True)
+        for folder in ("var/run/cdi", "dev"):
+            shutil.rmtree(self.spec.root / folder)
         self._found()
         await self.start()
 

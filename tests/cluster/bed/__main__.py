@@ -37,7 +37,7 @@ def _do(options: argparse.Namespace) -> int:
         return 0
     if options.command == "up":
         made = cluster.up(options.kubernetes, options.name, options.nodes)
-        print(HOW_TO.format(bin=made.layout.root / "bin", logs=made.layout.logs))  # noqa: T201
+        print(HOW_TO.format(bin=made.layout.root / "bin", logs=made.layout.logs))
         return 0
     if options.command == "down":
         cluster.down(options.name)
@@ -50,11 +50,11 @@ def _with_running(options: argparse.Namespace) -> int:
     if found is None:
         raise BedFault(f"no bed {options.name!r} is up: `make cluster` brings one up")
     if options.command == "status":
-        print(json.dumps(found.status(), indent=2))  # noqa: T201
+        print(json.dumps(found.status(), indent=2))
     elif options.command == "env":
-        print(f"export PATH={found.layout.root / 'bin'}:$PATH KUBECONFIG={found.layout.kubeconfig}")  # noqa: T201
+        print(f"export PATH={found.layout.root / 'bin'}:$PATH KUBECONFIG={found.layout.kubeconfig}")
     elif options.command == "stop":
-        print(found.stop(options.program))  # noqa: T201
+        print(found.stop(options.program))
     elif options.command == "start":
         found.start(options.program)
     elif options.command == "node":
@@ -66,7 +66,7 @@ def _become(command: list[str]) -> None:
     import os
 
     os.chdir(Path("/"))
-    os.execvp(command[0], command)  # noqa: S606  # that is what was asked for
+    os.execvp(command[0], command)  # that is what was asked for
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -45,7 +45,9 @@ class Binaries:
         for folder in (self.kubernetes, self.runtime):
             if (folder / name).exists():
                 return str(folder / name)
-        raise BedFault(f"{name} is neither in {self.kubernetes} nor in {self.runtime}; remove the folder to build it again")
+        raise BedFault(
+            f"{name} is neither in {self.kubernetes} nor in {self.runtime}; remove the folder to build it again"
+        )
 
 
 def ready(release: Release) -> Binaries:
@@ -81,8 +83,21 @@ def kubernetes_programs(release: Release, folder: Path) -> None:
     module = module_folder(folder.parent / "module", SOURCES)
     tag = f"v{release.version}"
     go_mod(module, "nvdra.test/kube", {"k8s.io/kubernetes": tag}, staged_as_modules(tag, module))
-    ldflags = ["-s", "-w", *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamp(release).items())]
-    go(module, "build", "-mod=mod", f"-tags={','.join(release.build_tags)}", f"-ldflags={' '.join(ldflags)}", "-o", f"{folder}/kube", ".")
+    ldflags = [
+        "-s",
+        "-w",
+        *(f"-X k8s.io/component-base/version.{name}={value}" for name, value in stamp(release).items()),
+    ]
+    go(
+        module,
+        "build",
+        "-mod=mod",
+        f"-tags={','.join(release.build_tags)}",
+        f"-ldflags={' '.join(ldflags)}",
+        "-o",
+        f"{folder}/kube",
+        ".",
+    )
     for name in COMPONENTS:
         (folder / name).symlink_to("kube")
 
@@ -107,21 +122,41 @@ def staged_as_modules(tag: str, module: Path) -> dict[str, str]:
 
 def runtime_programs(folder: Path) -> None:
     """etcd, containerd and what it starts."""
-    if shutil.which("pkg-config") is None or subprocess.run(["pkg-config", "--exists", "libseccomp"], check=False).returncode:
-        raise BedFault("runc needs libseccomp's headers; Debian and Ubuntu: apt-get install libseccomp-dev pkg-config gcc")
+    if (
+        shutil.which("pkg-config") is None
+        or subprocess.run(["pkg-config", "--exists", "libseccomp"], check=False).returncode
+    ):
+        raise BedFault(
+            "runc needs libseccomp's headers; Debian and Ubuntu: apt-get install libseccomp-dev pkg-config gcc"
+        )
     etcd = module_folder(folder.parent / "etcd", SOURCES / "etcd")
     go_mod(etcd, "nvdra.test/etcd", {"go.etcd.io/etcd/server/v3": versions.ETCD}, {})
     go(etcd, "build", "-mod=mod", "-ldflags=-s -w", "-o", f"{folder}/etcd", ".")
-    containerd = [f"github.com/containerd/containerd/v2/cmd/{name}@{versions.CONTAINERD}" for name in ("containerd", "containerd-shim-runc-v2", "ctr")]
-    cni = [f"github.com/containernetworking/plugins/plugins/{name}@{versions.CNI}" for name in ("main/ptp", "ipam/host-local")]
+    containerd = [
+        f"github.com/containerd/containerd/v2/cmd/{name}@{versions.CONTAINERD}"
+        for name in ("containerd", "containerd-shim-runc-v2", "ctr")
+    ]
+    cni = [
+        f"github.com/containernetworking/plugins/plugins/{name}@{versions.CNI}"
+        for name in ("main/ptp", "ipam/host-local")
+    ]
     install(folder, containerd)
     install(folder, cni)
-    install(folder, [f"github.com/opencontainers/runc@{versions.RUNC}"], "-tags=seccomp", CGO_ENABLED="1")
+    install(
+        folder, [f"github.com/opencontainers/runc@{versions.RUNC}"], "-tags=seccomp", environment={"CGO_ENABLED": "1"}
+    )
 
 
-def install(folder: Path, packages: Sequence[str], *flags: str, **environment: str) -> None:
+def install(folder: Path, packages: Sequence[str], *flags: str, environment: Mapping[str, str] | None = None) -> None:
     """``go install`` of released modules, without a module of our own."""
-    go(folder, "install", "-ldflags=-s -w", *flags, *packages, GOBIN=str(folder), **environment)
+    go(
+        folder,
+        "install",
+        "-ldflags=-s -w",
+        *flags,
+        *packages,
+        environment={"GOBIN": str(folder), **(environment or {})},
+    )
 
 
 def module_folder(folder: Path, sources: Path) -> Path:
@@ -141,13 +176,25 @@ def go_mod(folder: Path, name: str, requires: Mapping[str, str], replaces: Mappi
     (folder / "go.mod").write_text("\n".join(lines) + "\n")
 
 
-def go(folder: Path, *command: str, capture: bool = False, **environment: str) -> str:
+def go(folder: Path, *command: str, capture: bool = False, environment: Mapping[str, str] | None = None) -> str:
     """Run the Go toolchain at the lowest priority: the machine has other work to do."""
     if shutil.which("go") is None:
         raise BedFault("no Go toolchain: install Go 1.26 or newer, or name a folder of programs with NVDRA_CLUSTER_BIN")
-    environ = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-buildvcs=false", "GOTOOLCHAIN": "auto", "GOMAXPROCS": "2", **environment}
+    environ = {
+        **os.environ,
+        "CGO_ENABLED": "0",
+        "GOFLAGS": "-buildvcs=false",
+        "GOTOOLCHAIN": "auto",
+        "GOMAXPROCS": "2",
+        **(environment or {}),
+    }
     ran = subprocess.run(
-        ["nice", "-n", "19", "go", *command], cwd=folder, env=environ, stdout=subprocess.PIPE if capture else sys.stderr, check=False, text=True,
+        ["nice", "-n", "19", "go", *command],
+        cwd=folder,
+        env=environ,
+        stdout=subprocess.PIPE if capture else sys.stderr,
+        check=False,
+        text=True,
     )
     if ran.returncode:
         raise BedFault(f"go {command[0]} failed in {folder} (its output is above)")

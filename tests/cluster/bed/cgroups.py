@@ -55,7 +55,7 @@ def _inherit(folder: Path) -> None:
 
 
 def _hand_down(folder: Path) -> None:
-    """cgroup v2: let the folders below be limited in the same things."""
+    """On cgroup v2: let the folders below be limited in the same things."""
     controllers, below = folder / "cgroup.controllers", folder / "cgroup.subtree_control"
     if not controllers.exists() or folder.name == "unified":
         return

@@ -21,6 +21,7 @@ from attrs import frozen
 from . import binaries, cgroups, tools
 from .faults import BedFault
 from .layout import Layout, saved, state_folder
+from .node import COVERED
 from .versions import NEWEST, release
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -59,6 +60,13 @@ class Cluster:
         holder = self.status()[f"node-{number}/node"]
         return ["nsenter", f"--target={self.pid}", "--net", "--mount", "--pid", "--", "nsenter", f"--target={holder}",
                 "--net", "--mount", "--", *command]  # fmt: skip
+
+    def bring_image(self, archive: Path) -> None:
+        """Put the archive's images on every node."""
+        ctr = self.layout.binaries("ctr")
+        for node in self.layout.all_nodes:
+            run(self.on_node(node.number, ctr, "--address=/run/containerd/containerd.sock", "-n", "k8s.io", "images", "import",
+                             "--local", str(archive)))  # fmt: skip
 
     @contextmanager
     def entered(self) -> Iterator[None]:
@@ -109,6 +117,7 @@ def up(version: str = NEWEST, name: str = "bed", nodes: int = 2) -> Cluster:
     down(name)
     wanted = release(version)
     layout = Layout(wanted, binaries.ready(wanted), name, nodes, archive())
+    _check_places(layout)
     layout.logs.mkdir(parents=True)
     layout.save()
     begun = time.monotonic()
@@ -154,11 +163,32 @@ def down(name: str = "bed") -> None:
         raise BedFault(f"{root} could not be removed")
 
 
+def _check_places(layout: Layout) -> None:
+    for place in (layout.root, layout.binaries.kubernetes, layout.binaries.runtime, layout.archive):
+        if any(place.resolve().is_relative_to(folder) for folder in COVERED):
+            raise BedFault(
+                f"{place} cannot be seen on the nodes, which have {', '.join(COVERED)} of their own; set XDG_CACHE_HOME"
+            )
+
+
 def _outer(layout: Layout) -> int:
     """Start the bed's first process; its id as the machine counts."""
-    command = ["unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", sys.executable, "-m", "tests.cluster.bed.inside", layout.name]
+    command = [
+        "unshare",
+        "--net",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--mount-proc",
+        sys.executable,
+        "-m",
+        "tests.cluster.bed.inside",
+        layout.name,
+    ]
     with (layout.logs / "bed.log").open("ab") as log:
-        outer = subprocess.Popen(command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True)
+        outer = subprocess.Popen(
+            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+        )
     children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
     _until(lambda: outer.poll() is not None or bool(children.read_text().split()), "unshare started the bed")
     if outer.poll() is not None:

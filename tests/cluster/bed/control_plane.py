@@ -22,7 +22,9 @@ def files(layout: Layout) -> None:
     certificates.mkdir(parents=True, exist_ok=True)
     key = certificates / "service-accounts.key"
     subprocess.run(["openssl", "genrsa", "-out", str(key), "2048"], check=True, capture_output=True)
-    subprocess.run(["openssl", "rsa", "-in", str(key), "-pubout", "-out", f"{key}.pub"], check=True, capture_output=True)
+    subprocess.run(
+        ["openssl", "rsa", "-in", str(key), "-pubout", "-out", f"{key}.pub"], check=True, capture_output=True
+    )
     (layout.root / "audit-policy.json").write_text(json.dumps(AUDIT))
     who = {**TOKENS, **{node.name: (f"system:node:{node.name}", "system:nodes") for node in layout.all_nodes}}
     tokens = {name: secrets.token_hex(16) for name in who}
@@ -42,7 +44,12 @@ def kubeconfigs(layout: Layout) -> None:
             "kind": "Config",
             "current-context": "bed",
             "contexts": [{"name": "bed", "context": {"cluster": "bed", "user": name}}],
-            "clusters": [{"name": "bed", "cluster": {"server": f"https://{API_SERVICE}", "certificate-authority-data": authority}}],
+            "clusters": [
+                {
+                    "name": "bed",
+                    "cluster": {"server": f"https://{API_SERVICE}", "certificate-authority-data": authority},
+                }
+            ],
             "users": [{"name": name, "user": {"token": token}}],
         }
         (folder / name).write_text(json.dumps(config))

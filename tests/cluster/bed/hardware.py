@@ -80,7 +80,9 @@ def describe(node: Node, fabric: Fabric | None, init: int = 0) -> None:
     for index in range(GPUS):
         name = f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{node.name}/{index}')}"
         cluster, _, clique = fabric.clique.partition(".") if fabric else ("", "", "")
-        lines.append(f"gpu {name} fabric {fabric.state} {fabric.status} {cluster} {clique}" if fabric else f"gpu {name} none")
+        lines.append(
+            f"gpu {name} fabric {fabric.state} {fabric.status} {cluster} {clique}" if fabric else f"gpu {name} none"
+        )
     aside = node.hardware.with_suffix(".new")
     aside.write_text("\n".join(lines) + "\n")
     aside.rename(node.hardware)

@@ -19,7 +19,7 @@ from .layout import API_SERVICE, BRIDGE, BRIDGE_ADDRESS, Layout, Node, saved
 from .supervisor import Supervisor
 
 LIMIT = 120.0
-BASICS = ("mount --make-rshared /", "mkdir -p /run/netns", "mount -t tmpfs none /run/netns", "ip link set lo up",
+BASICS = ("mount --make-rshared /", "mount -t tmpfs -o mode=755 none /run", "mkdir -p /run/netns", "ip link set lo up",
           f"ip address add {API_SERVICE}/32 dev lo", f"ip link add {BRIDGE} type bridge",
           f"ip address add {BRIDGE_ADDRESS}/24 dev {BRIDGE}", f"ip link set {BRIDGE} up")  # fmt: skip
 
@@ -30,7 +30,7 @@ def main(name: str) -> None:
     supervisor = Supervisor(layout.logs)
     try:
         bring_up(layout, supervisor)
-    except Exception as error:  # the edge: whoever waits outside is told
+    except Exception as error:  # noqa: BLE001  # the edge: whoever waits outside is told
         traceback.print_exc()
         (layout.root / "failed").write_text(f"{error}\n")
         sys.exit(1)

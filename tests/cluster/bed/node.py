@@ -9,6 +9,8 @@ TUNED = {"vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oop
 DEVICES = {
     "null": "c 1 3", "zero": "c 1 5", "full": "c 1 7", "random": "c 1 8", "urandom": "c 1 9", "kmsg": "c 1 11", "tty": "c 5 0",
 }  # fmt: skip
+COVERED = ("/var/lib", "/var/log", "/run", "/dev")
+"""Folders of the machine that a node has anew: nothing made in them stays, and no node sees another's devices."""
 OWN = {"kubelet": "/var/lib/kubelet", "containerd": "/var/lib/containerd", "cni": "/var/lib/cni", "pods": "/var/log/pods",
        "containers": "/var/log/containers"}  # fmt: skip
 """Folders of the node that outlive a reboot; /run and /dev do not."""
@@ -20,6 +22,9 @@ oom_score = 0
 
 [grpc]
   address = "/run/containerd/containerd.sock"
+
+[plugins."io.containerd.internal.v1.opt"]
+  path = "{root}/opt"
 
 [plugins."io.containerd.cri.v1.images".pinned_images]
   sandbox = "{pause}"
@@ -59,14 +64,12 @@ def files(layout: Layout, node: Node, pause: str) -> None:
 def mounts(node: Node) -> str:
     """What makes a mount namespace look like a node of its own; then it is held until the node goes down."""
     lines = ["set -e", "mount --make-rprivate /"]
+    lines += [f"mount -t tmpfs -o mode=755 none {folder}" for folder in COVERED]
     lines += [f"mkdir -p {target} && mount --bind {node.root}/{name} {target}" for name, target in OWN.items()]
     lines += [f"mount --bind {node.root}/tuned/{name.replace('/', '.')} /proc/sys/{name}" for name in TUNED]
     lines += [
-        "mount -t tmpfs -o mode=755 none /run",
         "mkdir -p /run/netns /run/cdi /run/nvidia/driver /run/containerd /run/lock",
         f"mount --rbind {node.driver} /run/nvidia/driver",
-        # a /dev of its own: both nodes, and the machine, would see each other's channels otherwise
-        "mount -t tmpfs -o mode=755 none /dev",
         *(f"mknod -m 666 /dev/{name} {number}" for name, number in DEVICES.items()),
         "mkdir /dev/pts /dev/shm /dev/mqueue && mount -t tmpfs -o mode=1777 none /dev/shm",
         "mount -t devpts -o newinstance,ptmxmode=0666,mode=0620 none /dev/pts && ln -s pts/ptmx /dev/ptmx",
@@ -105,7 +108,7 @@ def inside(pid: int) -> list[str]:
 
 
 def containerd(layout: Layout, node: Node) -> list[str]:
-    """containerd with the programs of the bed first in its PATH, where it looks for its shim."""
+    """Containerd, with the programs of the bed first in its PATH, where it looks for its shim."""
     path = f"PATH={layout.binaries.runtime}:/usr/sbin:/usr/bin:/sbin:/bin"
     return ["env", path, layout.binaries("containerd"), "--config", f"{node.root}/containerd.toml"]
 
@@ -155,5 +158,6 @@ def _kubelet(layout: Layout, node: Node) -> dict[str, object]:
         "imageGCHighThresholdPercent": 99,
         "nodeStatusUpdateFrequency": "10s",
         "registerNode": True,
+        "volumePluginDir": f"{node.root}/volume-plugins",
         "resolvConf": f"{node.root}/resolv.conf",
     }

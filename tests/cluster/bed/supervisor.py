@@ -43,7 +43,11 @@ class Supervisor:
         argv = list(program.command())
         log = self.logs / f"{name.replace('/', '.')}.log"
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        actions = [(os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644), (os.POSIX_SPAWN_DUP2, 1, 2), (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0)]
+        actions = [
+            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+            (os.POSIX_SPAWN_DUP2, 1, 2),
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        ]
         program.ended = ""
         program.pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=())
         return program.pid
@@ -105,7 +109,10 @@ class Supervisor:
                 case "stop":
                     return {"ended": self.stop(told["name"], told.get("signal", signal.SIGTERM))}
                 case "status":
-                    return {name: program.pid if self.alive(name) else program.ended for name, program in self.programs.items()}
+                    return {
+                        name: program.pid if self.alive(name) else program.ended
+                        for name, program in self.programs.items()
+                    }
         except (BedFault, OSError) as error:
             return {"error": str(error)}
         return {"error": f"what is {told['do']!r}? start, stop or status"}
@@ -114,4 +121,7 @@ class Supervisor:
         for program in self.programs.values():
             if program.pid == pid:
                 code = os.waitstatus_to_exitcode(status)
-                program.pid, program.ended = 0, f"exited with {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"
+                program.pid, program.ended = (
+                    0,
+                    f"exited with {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}",
+                )

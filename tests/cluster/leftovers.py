@@ -1,0 +1,35 @@
+"""What a ComputeDomain may leave nowhere once it is gone: neither in the API nor on a node."""
+
+import subprocess
+
+from nvdra.api import names
+from tests.cluster.bed.cluster import Cluster
+from tests.cluster.view import User
+
+PLUGIN = f"/var/lib/kubelet/plugins/{names.CD_DRIVER}"
+LOOK = f"""
+ls /run/cdi
+ls -d /dev/nvidia-caps-imex-channels/* 2>/dev/null
+ls {PLUGIN}/domains 2>/dev/null
+ls {PLUGIN}/claims 2>/dev/null
+ps -eo args | grep '[n]vdra.sim.imex'
+true
+"""
+
+
+def of_domains(bed: Cluster, user: User) -> list[str]:
+    """Everything that is there and belongs to some ComputeDomain."""
+    return [*_in_the_api(user), *(found for node in bed.layout.all_nodes for found in on_node(bed, node.number))]
+
+
+def on_node(bed: Cluster, number: int) -> list[str]:
+    """CDI files, device nodes, folders, records and processes on a node."""
+    looked = subprocess.run(bed.on_node(number, "sh", "-c", LOOK), capture_output=True, text=True, check=True)
+    return [f"node-{number}: {line}" for line in looked.stdout.splitlines()]
+
+
+def _in_the_api(user: User) -> list[str]:
+    found = user.json("get", "computedomains,computedomaincliques,resourceclaims,resourceclaimtemplates", "-A")["items"]
+    found += user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
+    found += user.json("get", "pods,daemonsets", "-A", "-l", names.DOMAIN_LABEL)["items"]
+    return [f"{item['kind']} {item['metadata']['name']}" for item in found]

@@ -1,0 +1,123 @@
+"""How long the guide's example takes on a bed that is up, step by step: `python -m tests.cluster.measure [ROUNDS]`.
+
+The rows are those of the table that was made of the Go driver on the same bed (reference-driver.md §13.1).
+"""
+
+import asyncio
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nvdra.api import names
+from nvdra.sim.manifests import example
+from tests.cluster import leftovers
+from tests.cluster.bed import cluster, tools
+from tests.cluster.bed.cluster import Cluster
+from tests.cluster.view import (
+    CLAIMS,
+    DOMAINS,
+    NODES,
+    PODS,
+    ROSTERS,
+    Film,
+    Shot,
+    User,
+    filmed,
+    pod_ready,
+    running,
+    until,
+)
+
+NAME = "imex-channel-injection"
+Fits = Callable[[Shot], bool]
+
+
+def is_worker(shot: Shot) -> bool:
+    return shot.object["kind"] == "Pod" and shot.name == NAME
+
+
+def is_daemon(shot: Shot) -> bool:
+    return shot.object["kind"] == "Pod" and names.DOMAIN_LABEL in shot.object["metadata"].get("labels", {})
+
+
+def allocated(shot: Shot) -> bool:
+    return shot.object["kind"] == "ResourceClaim" and "allocation" in shot.object.get("status", {})
+
+
+def placed(shot: Shot) -> bool:
+    return bool(shot.object["spec"].get("nodeName"))
+
+
+def addressed(shot: Shot) -> bool:
+    return any(daemon.get("ipAddress") for daemon in shot.object.get("daemons", ()))
+
+
+STEPS: tuple[tuple[str, Fits], ...] = (
+    ("worker created", is_worker),
+    ("worker scheduled, claim allocated", lambda shot: is_worker(shot) and placed(shot)),
+    ("node labelled", lambda s: s.object["kind"] == "Node" and names.DOMAIN_LABEL in s.object["metadata"]["labels"]),
+    ("daemon pod created", is_daemon),
+    ("daemon pod scheduled", lambda shot: is_daemon(shot) and placed(shot)),
+    ("daemon container running", lambda shot: is_daemon(shot) and running(shot.object)),
+    ("its address is in the roster", lambda shot: shot.object["kind"] == "ComputeDomainClique" and addressed(shot)),
+    ("daemon pod ready", lambda shot: is_daemon(shot) and pod_ready(shot.object)),
+    (
+        "domain Ready",
+        lambda s: s.object["kind"] == "ComputeDomain" and s.object.get("status", {}).get("status") == "Ready",
+    ),
+    ("worker's container running", lambda shot: is_worker(shot) and running(shot.object)),
+)
+ENDS: tuple[tuple[str, Fits], ...] = (
+    ("worker gone", lambda shot: is_worker(shot) and shot.type == "DELETED"),
+    ("daemon pod gone", lambda shot: is_daemon(shot) and shot.type == "DELETED"),
+    ("domain gone", lambda shot: shot.object["kind"] == "ComputeDomain" and shot.type == "DELETED"),
+)
+
+
+async def one_round(bed: Cluster, user: User, film: Film) -> dict[str, float]:
+    """Milliseconds from the command to each step, and again from the deletion to each end."""
+    manifest = str(example(NAME))
+    begun = time.monotonic()
+    await asyncio.to_thread(user.kubectl, "apply", "-f", manifest)
+    found = {what: ((await film.first(what, fits, begun)).at - begun) * 1000 for what, fits in STEPS}
+    await asyncio.sleep(1)
+    deleted = time.monotonic()
+    await asyncio.to_thread(user.kubectl, "delete", "-f", manifest, "--wait=false")
+    for what, fits in ENDS:
+        found[f"delete: {what}"] = ((await film.first(what, fits, deleted)).at - deleted) * 1000
+    await asyncio.to_thread(until, "nothing is left", lambda: not leftovers.of_domains(bed, user))
+    return found
+
+
+async def measured(bed: Cluster, user: User, rounds: int) -> list[dict[str, float]]:
+    """So many rounds, one after another."""
+    async with filmed(bed.layout.kubeconfig, PODS, NODES, CLAIMS, DOMAINS, ROSTERS) as film:
+        await film.first("the driver's pods are seen", lambda shot: shot.object["kind"] == "Pod")
+        found = []
+        for _ in range(rounds):
+            film.shots.clear()
+            found.append(await one_round(bed, user, film))
+        return found
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table: median, least and most."""
+    found = cluster.running()
+    if found is None:
+        print("no bed is up: make cluster", file=sys.stderr)
+        return 1
+    programs = tools.folder()
+    user = User(Path(programs / "kubectl"), Path(programs / "helm"), found.layout.kubeconfig)
+    with found.entered():
+        rounds = asyncio.run(measured(found, user, int(arguments[0]) if arguments else 10))
+    print(f"{'ms after kubectl was started':<40} median    least     most   ({len(rounds)} rounds)")
+    for what in rounds[0]:
+        times = [one[what] for one in rounds]
+        print(f"{what:<40} {statistics.median(times):6.0f}   {min(times):6.0f}   {max(times):6.0f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,49 @@
+"""The user guide's first example on real kubelets and containerd, from `kubectl apply` to the channel in the container."""
+
+import re
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from nvdra.api import names
+from nvdra.sim.manifests import example
+from tests.cluster import leftovers
+from tests.cluster.bed.cluster import Cluster
+from tests.cluster.view import User, until
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
+NAME = "imex-channel-injection"
+
+
+@pytest.fixture
+def injected(user: User) -> Iterator[str]:
+    """The guide's manifest, as it stands, applied; and deleted afterwards."""
+    manifest = str(example(NAME))
+    user.kubectl("apply", "-f", manifest)
+    yield manifest
+    user.kubectl("delete", "-f", manifest, "--ignore-not-found", "--timeout=60s")
+
+
+def test_the_pod_lists_its_channel(bed: Cluster, user: User, injected: str) -> None:
+    """The pod starts, its log has channel0 as the guide shows it; when it is deleted, nothing of it is left anywhere."""
+    user.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
+    log = user.kubectl("logs", NAME)
+    assert re.search(r"^crw-rw-rw- 1 root root 507, 0 .* channel0$", log, re.MULTILINE), log
+    domain = user.json("get", "computedomain", NAME)
+    until("the domain is Ready", lambda: user.json("get", "computedomain", NAME)["status"].get("status") == "Ready", 10)
+    labelled = user.json("get", "nodes", "-l", f"{names.DOMAIN_LABEL}={domain['metadata']['uid']}")["items"]
+    assert len(labelled) == 1
+    user.kubectl("delete", "-f", injected, "--timeout=60s")
+    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)
+
+
+def test_the_channel_is_a_device_that_opens(bed: Cluster, user: User, injected: str) -> None:
+    """Inside the container, the device node is there by CDI and the device cgroup admits it: only the driver is missing."""
+    user.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
+    opened = subprocess.run(
+        bed.inside(str(user.kubectl_program), f"--kubeconfig={user.kubeconfig}", "exec", NAME, "--", "bash", "-c",
+                   "exec 3</dev/nvidia-caps-imex-channels/channel0"),
+        capture_output=True, text=True,
+    )  # fmt: skip
+    assert "No such device or address" in opened.stderr, opened.stderr

@@ -1,0 +1,131 @@
+"""Two workers of one ComputeDomain on two real nodes: the wait, its end, and what restarts on the way."""
+
+import asyncio
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from nvdra.api import names
+from tests.cluster import leftovers, plain
+from tests.cluster.bed import hardware
+from tests.cluster.bed.cluster import Cluster
+from tests.cluster.view import PODS, Film, Shot, User, filmed, running, until
+from tests.cluster.workloads import domain, worker
+
+pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
+WAIT = 120.0
+
+
+@pytest.fixture
+def pair(bed: Cluster, user: User) -> Iterator[str]:
+    """A domain of two nodes; whatever a test made of it is gone afterwards."""
+    name = f"pair-{int(time.monotonic() * 10)}"
+    user.apply(domain(name, 2))
+    yield name
+    for node in bed.layout.all_nodes:
+        hardware.imex_acts(node, "{}")
+    user.kubectl("delete", "pods", f"{name}-1", f"{name}-2", "--ignore-not-found", "--timeout=90s")
+    user.kubectl("delete", "computedomain", name, "--ignore-not-found", "--timeout=90s")
+    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)
+
+
+async def test_a_lone_worker_waits_and_two_run(bed: Cluster, user: User, pair: str) -> None:
+    """The first worker is held, with the reason in its Events; when the second comes, both run and see each other."""
+    async with filmed(bed.layout.kubeconfig, PODS) as film:
+        user.apply(worker(pair, 1))
+        until("the reason is told", lambda: "1 of 2" in events_of(user, f"{pair}-1"), 30)
+        assert not running(user.json("get", "pod", f"{pair}-1"))
+        user.apply(worker(pair, 2))
+        for number in (1, 2):
+            await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=40)
+    assert "channel0" in user.kubectl("logs", f"{pair}-1")
+    daemons = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", names.DOMAIN_LABEL)["items"]
+    assert len(daemons) == 2
+    addresses = {pod["status"]["podIP"] for pod in daemons}
+    for pod in daemons:
+        hosts = user.kubectl("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--", "cat", "/etc/hosts")
+        assert all(address in hosts for address in addresses), hosts
+        state = user.kubectl("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--", "nvidia-imex-ctl",
+                             "-c", "/imexd/imexd.cfg", "-N", "-j")  # fmt: skip
+        assert json.loads(state)["status"] == "UP", state
+
+
+async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user: User, pair: str) -> None:
+    """IMEX is ready only after two minutes: both workers run at once then; the kubelet alone would take up to 90 s."""
+    for node in bed.layout.all_nodes:
+        hardware.imex_acts(node, json.dumps({"ready_after": WAIT}))
+    async with filmed(bed.layout.kubeconfig, PODS) as film:
+        user.apply(worker(pair, 1), worker(pair, 2))
+        ready = await both_daemons_ready(film, limit=WAIT + 60)
+        for number in (1, 2):
+            shot = await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=100)
+            assert shot.at - ready < 2.0, f"worker {number}: {shot.at - ready:.1f} s after both daemons were ready"
+
+
+async def test_restarts_leave_the_workload_alone(bed: Cluster, user: User, pair: str) -> None:
+    """Plugin, controller and kubelet start again under a running domain: no IMEX daemon restarts, and all goes in the end."""
+    async with filmed(bed.layout.kubeconfig, PODS) as film:
+        user.apply(worker(pair, 1), worker(pair, 2))
+        for number in (1, 2):
+            await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=40)
+        before = imex_processes(bed)
+        user.kubectl("delete", "pods", "-n", names.DRIVER_NAMESPACE, "-l", plain.COMPONENT, "--timeout=60s")
+        bed.stop("node-1/kubelet")
+        bed.start("node-1/kubelet")
+        await asyncio.to_thread(until, "the driver is ready again", lambda: driver_ready(user), 60)
+        assert imex_processes(bed) == before
+        for number in (1, 2):
+            pod = user.json("get", "pod", f"{pair}-{number}")
+            assert running(pod)
+            assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
+
+
+def runs(name: str) -> "Runs":
+    return Runs(name)
+
+
+class Runs:
+    """Whether a shot shows the pod of that name with its containers running."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __call__(self, shot: Shot) -> bool:
+        return shot.name == self.name and running(shot.object)
+
+
+async def both_daemons_ready(film: Film, limit: float) -> float:
+    """The moment at which the second daemon's container was ready."""
+    seen: dict[str, float] = {}
+
+    def ready(shot: Shot) -> bool:
+        if names.DOMAIN_LABEL not in shot.object["metadata"].get("labels", {}):
+            return False
+        states = shot.object.get("status", {}).get("containerStatuses", ())
+        if states and all(state["ready"] for state in states):
+            seen.setdefault(shot.name, shot.at)
+        return len(seen) == 2
+
+    return (await film.first("both daemons are ready", ready, limit=limit)).at
+
+
+def events_of(user: User, pod: str) -> str:
+    found = user.json("get", "events", "--field-selector", f"involvedObject.name={pod}")["items"]
+    return "\n".join(f"{event['reason']}: {event['message']}" for event in found)
+
+
+def imex_processes(bed: Cluster) -> list[str]:
+    """The process id of every nvidia-imex, as the bed counts."""
+    found = subprocess.run(bed.on_node(1, "pgrep", "-f", "nvdra.sim.imex imex"), capture_output=True, text=True).stdout
+    return sorted(found.split())
+
+
+def driver_ready(user: User) -> bool:
+    pods = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", plain.COMPONENT)["items"]
+    ready = [
+        c for p in pods for c in p["status"].get("conditions", ()) if c["type"] == "Ready" and c["status"] == "True"
+    ]
+    return len(pods) == len(ready) == 3
