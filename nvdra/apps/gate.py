@@ -32,6 +32,7 @@ T = TypeVar("T")
 HELD_WHEN_MUTE = 40.0
 """Where we may not touch pods, a call is held as long as the kubelet's 45 s allow."""
 UNPREPARE_LIMIT = 30.0
+WANTED_AGAIN = "the kubelet has asked to prepare this claim again meanwhile"
 
 Observe = Callable[[str, str, str, float], None]
 
@@ -177,12 +178,19 @@ class Gate:
         kind = record.kind if record else call.kind if call else "channel"
         let_go = attrs.evolve(call or Call(ref.uid, ref.namespace, ref.name, kind), wanted=False, fetched=False)
         self._put(let_go)
-        word = await self.engine.until(_key(kind, ref.uid), _let_go, UNPREPARE_LIMIT)
+        word = await self.engine.until(_key(kind, ref.uid), lambda told: self._left(told, ref.uid), UNPREPARE_LIMIT)
+        if word == WANTED_AGAIN:
+            return Failure(WANTED_AGAIN)
         if word is None:
             return Failure(self._why(_key(kind, ref.uid)))
         if store.get(RECORDS, ref.uid) is None and ref.uid not in self._calls:
             store.drop(CALLS, let_go)
         return None
+
+    def _left(self, told: Told, uid: str) -> str | None:
+        """Released; or a Prepare came meanwhile, and then waiting longer would not help."""
+        call = self.engine.store.get(CALLS, uid)
+        return WANTED_AGAIN if call is not None and call.wanted else _let_go(told)
 
     def _put(self, call: Call) -> None:
         self.engine.store.put(CALLS, call)

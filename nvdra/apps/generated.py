@@ -9,6 +9,7 @@ import click
 
 from nvdra import loader
 from nvdra.apps import commands
+from nvdra.apps.chart_values import values_of
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
 from nvdra.errors import ConfigError
@@ -36,6 +37,7 @@ def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
     tables = {
         "statecharts": _contents(charts.values()),
         "announcements": _announcements(charts.values()),
+        **_values(docs.parent / "chart"),
         "flags": _flags({"controller": commands.controller, "kubelet-plugin": commands.kubelet_plugin}),
     }
     for path in sorted(docs.glob("*.md")):
@@ -61,6 +63,18 @@ def _announcements(charts: Collection[Statechart]) -> str:
         (f"`{reason}`", chart.name, when, about) for chart in charts for reason, when, about in announcements(chart)
     )
     return _text(table(("reason", "statechart", "when", "meaning"), rows))
+
+
+def _values(chart: Path) -> Mapping[str, str]:
+    """The values of the chart, where there is one beside docs/."""
+    if not (chart / "values.schema.json").is_file():
+        return {}
+    known = [value for value in values_of(chart) if value.known]
+    refused = [value for value in values_of(chart) if value.about.startswith("Refused")]
+    return {
+        "values": _text(table(("value", "default", "meaning"), ((f"`{v.path}`", v.default, v.about) for v in known))),
+        "refused-values": _text(table(("value", "why"), ((f"`{v.path}`", v.about) for v in refused))),
+    }
 
 
 def _flags(processes: Mapping[str, click.Command]) -> str:

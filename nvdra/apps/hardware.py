@@ -6,12 +6,23 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import attrs
 from attrs import define, field
 
+from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import names
 from nvdra.api.fabric import clique_of
-from nvdra.api.local import DAEMON_STATUSES, FOLDERS, READINGS, DaemonStatus, NodeReading
+from nvdra.api.local import (
+    CLAIM_CDI_KIND,
+    DAEMON_STATUSES,
+    DISK_SPECS,
+    FOLDERS,
+    READINGS,
+    DaemonStatus,
+    DiskSpec,
+    NodeReading,
+)
 from nvdra.api.membership import CLIQUE_ATTRIBUTE
 from nvdra.api.objects import Attribute, Device
 from nvdra.engine.store import Store
@@ -109,3 +120,31 @@ class StatusFiles:
                 reason=str(found.get("reason", "")),
             )
             self.store.put(DAEMON_STATUSES, status)
+
+
+@define(eq=False)
+class CdiFiles:
+    """Our CDI files as they are on disk: what somebody removes or changes there is seen, and so written again."""
+
+    cdi: CdiFolder
+    store: Store
+    every: float = 2.0
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            for known in self.store.all(DISK_SPECS):
+                self._look(known)
+            await asyncio.sleep(self.every)
+
+    def _look(self, known: DiskSpec) -> None:
+        try:
+            spec = self.cdi.read(CLAIM_CDI_KIND, known.uid)
+        except NvdraError as error:
+            log.warning("%s", error)
+            return
+        if spec is None:
+            log.warning("the CDI file of claim %s is gone or is not as we wrote it", known.uid, extra={"key": known.uid})
+            self.store.drop(DISK_SPECS, known)
+        elif spec != known.spec:
+            self.store.put(DISK_SPECS, attrs.evolve(known, spec=spec))

@@ -111,8 +111,7 @@ async def refuse_in_use(cluster: Cluster, version: str) -> None:
                 "delete the workloads and their ComputeDomains first (kubectl delete computedomain -n NAMESPACE NAME);",
                 "to uninstall all the same, and end what uses them: helm uninstall --no-hooks",
             ]
-        ),
-        reason="InUse",
+        )
     )
 
 

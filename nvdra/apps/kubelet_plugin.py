@@ -19,7 +19,7 @@ from nvdra.api import kinds, names
 from nvdra.apps import statecharts
 from nvdra.apps.clique_label import CliqueLabel
 from nvdra.apps.gate import Gate, GateSettings
-from nvdra.apps.hardware import Probe, StatusFiles
+from nvdra.apps.hardware import CdiFiles, Probe, StatusFiles
 from nvdra.apps.recovery import Recovery
 from nvdra.apps.rosters import RosterWatches
 from nvdra.domains.channel_claim import facts as channel_facts
@@ -104,6 +104,7 @@ class KubeletPlugin:
             self.hardware.nvml, self.hardware.proc, engine.store, slices, self._registered, settings.probe_every
         )
         status_files = StatusFiles(recovery.files, engine.store, recovery.domains)
+        cdi_files = CdiFiles(recovery.cdi, engine.store)
         rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
         self.server = PluginServer(gate, paths, settings.health_address)
         http = HttpServer(self._routes())
@@ -112,7 +113,7 @@ class KubeletPlugin:
             if settings.http_port is not None:
                 await http.start(settings.http_host, settings.http_port)
             async with asyncio.TaskGroup() as group:
-                for work in (announcer, self.probe, slices, status_files, rosters, recovery, engine):
+                for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
                 if settings.label_clique:
                     group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())

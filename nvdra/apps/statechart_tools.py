@@ -115,8 +115,16 @@ def implemented(name: str) -> tuple[Collection[str], Collection[str]] | None:
         return None
     facts = import_module(f"{package}.facts").FACTS
     # handlers are only named here, never called: they need no ports for that
-    things = import_module(f"{package}.things").things(cast("Any", None))
+    things = import_module(f"{package}.things").things(cast("Any", _NoPorts()))
     return tuple(facts.by_name), tuple(things)
+
+
+class _NoPorts:
+    """Stands for the ports of handlers that nobody calls."""
+
+    def __getattr__(self, name: str) -> None:
+        """No port is there."""
+        return
 
 
 def _unreadable(text: str) -> Iterator[str]:

@@ -46,9 +46,6 @@ def refuse_faulty(folder: Path) -> None:
         if file.name not in ours:
             faults.append(f"{file}: replaces nothing; nvdra has {', '.join(sorted(ours))}")
             continue
-        found = list(faults_of(file))
-        if not found and (name := loader.load(file).statechart.name) != file.stem:
-            found = [f"{file}: is the statechart {name!r}; the file's name must say the same"]
-        faults += found
+        faults += faults_of(file)
     if faults:
         raise StatechartError("\n".join([f"{folder}: not started", *faults]))

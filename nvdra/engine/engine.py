@@ -142,8 +142,9 @@ class Engine:
             cell.state, cell.since = leaf.name, now
             cell.said.clear()
         for seconds, reason in leaf.after.items():
-            if now - cell.since < seconds:
-                self.queue.add_at(key, cell.since + seconds)
+            due = cell.since + seconds  # compared as it is queued: now - since may round to less, for ever
+            if now < due:
+                self.queue.add_at(key, due)
             elif reason not in cell.said:
                 cell.said.add(reason)
                 waits = cell.told.waiting_for if cell.told else ""

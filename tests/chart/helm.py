@@ -77,8 +77,10 @@ def attempt(
     )
 
 
+@functools.cache
 def objects(text: str) -> list[Json]:
-    return [found for found in yaml.safe_load_all(text) if found]
+    """What was rendered; nobody changes it."""
+    return [found for found in yaml.load_all(text, Loader=yaml.CSafeLoader) if found]
 
 
 def one(text: str, kind: str, ending: str = "") -> Json:

@@ -19,4 +19,6 @@ def faults(found: dict[str, Any]) -> list[str]:
     except ValidationError as error:
         return [f"{name}: {fault['loc']}: {fault['msg']}" for fault in error.errors()]
     # the models take Python's spelling of a field too; the API does not
-    return [] if _CLIENT.sanitize_for_serialization(read) == found else [f"{name}: a field is not spelled as in the API"]
+    return (
+        [] if _CLIENT.sanitize_for_serialization(read) == found else [f"{name}: a field is not spelled as in the API"]
+    )

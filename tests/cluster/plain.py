@@ -19,6 +19,7 @@ RULES: dict[str, list[Json]] = {
     CONTROLLER: [
         {"apiGroups": OURS, "resources": ["*"], "verbs": ALL},
         {"apiGroups": DRA, "resources": ["resourceclaimtemplates", "resourceclaims"], "verbs": ALL},
+        {"apiGroups": DRA, "resources": ["resourceslices"], "verbs": READ},
         {"apiGroups": ["apps"], "resources": ["daemonsets"], "verbs": ALL},
         {"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ALL},
         {"apiGroups": [""], "resources": ["nodes", "pods", "events"], "verbs": ALL},

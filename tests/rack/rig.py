@@ -319,6 +319,7 @@ class Rig:
             done = meanwhile()
             await done if inspect.isawaitable(done) else None
         await self.until("the plugin again", lambda: self.plugin(node) is not old)
+        await self.until("its socket", lambda: _listens(self.plugin_folder(node) / "dra.sock"))
 
     async def published(self, nodes: int) -> None:
         """Wait for the devices of so many nodes."""
@@ -335,6 +336,16 @@ class Rig:
         usual = ("Scheduled", "Pulled", "Created", "Started", "SuccessfulCreate")
         lines += [f"Event {e['involvedObject']['name']} {e['reason']}: {e['message']}" for e in told if e["reason"] not in usual]
         return "\n".join(lines[-60:])
+
+
+async def _listens(socket: Path) -> bool:
+    try:
+        _, writer = await asyncio.open_unix_connection(socket)
+    except OSError:
+        return False
+    writer.close()
+    await writer.wait_closed()
+    return True
 
 
 def _told(found: Json) -> str:

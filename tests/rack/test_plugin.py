@@ -78,6 +78,7 @@ async def test_a_fabric_that_is_not_certain_holds_the_claim_and_names_itself(rai
     rig = await raised(1)
     good = _hardware(rig)
     change_fabric(rig.root() / "hardware.json", fabric, gpu)
+    await rig.until("the plugin has seen it", lambda: _published_clique(rig, None))
     await rig.create_domain()
     await rig.create_worker("a", "node-1")
     await rig.said("a", words, "FailedPrepareDynamicResources")
@@ -189,8 +190,8 @@ async def _wipe(rig):
 
 
 async def _published_clique(rig, clique):
-    found = [d["attributes"].get("clique", {}).get("string") for s in await rig.all(SLICES) for d in s["spec"]["devices"]]
-    return clique in found
+    channels = [d for s in await rig.all(SLICES) for d in s["spec"]["devices"] if d["name"] == "channel-0"]
+    return [d["attributes"].get("clique", {}).get("string") for d in channels] == [clique]
 
 
 def _other(rig, container):

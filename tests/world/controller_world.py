@@ -42,6 +42,7 @@ class ControllerWorld(World):
         self.labels: dict[str, str] = dict.fromkeys(NODES, "")
         self.indices: dict[tuple[str, str, str], int] = {}
         self.latched: set[str] = set()
+        self.emptied: set[str] = set()
         self.formed_once: set[str] = set()
         for name, clique in NODES.items():
             await self.little.node(name, clique)
@@ -55,6 +56,12 @@ class ControllerWorld(World):
         self.eyes.world = self
         self.controller = Controller(self.eyes, wall=wall)
         self.task = self.loop.create_task(self.controller.run())
+        self.loop.call_soon(self.seed)
+
+    def seed(self):
+        """The same life at every run: pauses before a new list are drawn by lot."""
+        for reflector in self.controller.reflectors:
+            reflector._backoff.rng.seed(1)
 
     # Users and the cluster.
 
@@ -67,7 +74,7 @@ class ControllerWorld(World):
     @rule(name=domains)
     def delete(self, name):
         if self.there(name) is not None:
-            self.run(self.little.delete(self.domains[name]))
+            self.run(self.quietly(self.little.delete(self.domains[name])))
 
     @rule(name=domains, some=st.sets(nodes, min_size=2), ready=st.sampled_from([True, True, False]))
     def a_job_runs(self, name, some, ready):
@@ -90,7 +97,7 @@ class ControllerWorld(World):
     def tear_off(self, name):
         if self.there(name) is not None:
             self.forced.add(self.domains[name].metadata.uid)
-            self.run(self.little.tear_off(self.domains[name]))
+            self.run(self.quietly(self.little.tear_off(self.domains[name])))
 
     @rule(node=nodes, name=domains)
     def join(self, node, name):
@@ -100,6 +107,11 @@ class ControllerWorld(World):
             self.run(self.little.join(node, seen.metadata.uid, NODES[node]))
             self.labels[node] = seen.metadata.uid
             self.passes(0)
+
+    async def quietly(self, act):
+        """Between the look and the act it may have ended."""
+        with contextlib.suppress(NotFound):
+            await act
 
     @rule(node=nodes)
     def leave(self, node):
@@ -200,8 +212,9 @@ class ControllerWorld(World):
             uid = seen.metadata.uid
             if condition.status == "True":
                 assert uid in self.formed_once, "formed although its nodes were never ready at once"
-                self.latched.add(uid)
+                self.latched |= {uid} - self.emptied
             else:
+                self.emptied.discard(uid)
                 assert uid not in self.latched, "a domain that has formed, and has nodes still, has not formed any more"
 
     def note_members(self):
@@ -210,8 +223,9 @@ class ControllerWorld(World):
             ready = [n for n in mine if not NODES[n] or self.daemons.get(n) == (uid, True)]
             if len(ready) >= domain.spec.numNodes:
                 self.formed_once.add(uid)
-            if not mine:
+            if not mine:  # seen by the controller or not: what it says until it says otherwise binds nobody
                 self.latched.discard(uid)
+                self.emptied.add(uid)
 
     # And in the end.
 

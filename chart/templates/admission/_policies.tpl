@@ -24,6 +24,7 @@ system:serviceaccount:{{ include "nvdra.namespace" . }}:{{ include "nvdra.servic
 {{- define "nvdra.knowsNode" -}}
 - expression: variables.node != ''
   message: the token does not say on which node its pod runs (authentication.kubernetes.io/node-name)
+  reason: Forbidden
 {{- end }}
 
 {{- /* A field of metadata, before and after, absent or not. */}}

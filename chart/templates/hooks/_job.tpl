@@ -1,4 +1,4 @@
-{{/* A Job around a release: (dict "root" $ "name" … "account" … "command" (list …) "annotations" … "retries" 0). */}}
+{{/* A Job around a release: (dict "root" $ "name" … "account" … "command" (list …) "annotations" … "retries" 0 "env" (list …)). */}}
 {{- define "nvdra.hookJob" -}}
 apiVersion: batch/v1
 kind: Job
@@ -29,9 +29,8 @@ spec:
           imagePullPolicy: {{ .root.Values.image.pullPolicy }}
           command: {{ toJson .command }}
           env:
-            {{- with .root.Values.resourceApiVersion }}
-            - name: RESOURCE_API_VERSION
-              value: {{ . }}
+            {{- with .env }}
+            {{- toYaml . | nindent 12 }}
             {{- end }}
             {{- include "nvdra.noDevices" .root | nindent 12 }}
           terminationMessagePolicy: FallbackToLogsOnError

@@ -49,6 +49,11 @@ def daemonised(seen: ComputeDomainSnapshot) -> Finding:
 @FACTS.add
 def formed(seen: ComputeDomainSnapshot) -> Finding:
     """spec.numNodes nodes were ready at once; remembered in status until the last node leaves."""
+    return has_formed(seen)
+
+
+def has_formed(seen: ComputeDomainSnapshot) -> Finding:
+    """The fact `formed`, for others that rest on it."""
     wanted = seen.wanted_nodes
     if wanted == 0:
         return Finding(True, "numNodes is 0: formed from the start", _source(seen))
@@ -64,6 +69,14 @@ def all_ready(seen: ComputeDomainSnapshot) -> Finding:
     """Every node that joined is ready."""
     late = [f"{member.name} {member.why}" for member in seen.members if not member.ready]
     return Finding(not late, "; ".join(late[:3]) or f"{len(seen.members)} nodes are ready", _source(seen))
+
+
+@FACTS.add
+def degraded(seen: ComputeDomainSnapshot) -> Finding:
+    """It has formed and serves some nodes, and another one is not ready."""
+    late = [f"{member.name} {member.why}" for member in seen.members if not member.ready]
+    serves = has_formed(seen).holds and seen.ready_nodes > 0
+    return Finding(serves and bool(late), "; ".join(late[:3]) or "no node is late", _source(seen))
 
 
 @FACTS.add

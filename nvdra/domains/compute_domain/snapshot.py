@@ -57,6 +57,7 @@ def declare(store: Store) -> None:
     store.concern(kinds.COMPUTE_DOMAINS, lambda seen: [Key(KIND, seen.metadata.uid)])
     store.index(kinds.COMPUTE_DOMAINS, BY_UID, lambda seen: [seen.metadata.uid])
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
+    store.concern(kinds.RESOURCE_SLICES, lambda seen: _domains_of_node(store, seen.spec.nodeName))
     for kind in LABELLED:
         store.index(kind, BY_DOMAIN, domains_of)
         store.concern(kind, lambda seen: [Key(KIND, uid) for uid in domains_of(seen)])
@@ -87,6 +88,12 @@ def observe(store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
         members=members_of(nodes, pods, lambda node: slice_of(store, node)),
         rosters=store.find(kinds.ROSTERS, BY_DOMAIN, uid),
     )
+
+
+def _domains_of_node(store: Store, node: str) -> Iterable[Key]:
+    """A node whose clique reads differently now concerns the domain that it has joined."""
+    found = store.get(kinds.NODES, node)
+    return [Key(KIND, uid) for uid in domains_of(found)] if found else []
 
 
 def slice_of(store: Store, node: str) -> ResourceSlice | None:

@@ -188,9 +188,7 @@ def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
         return sorted((c.type, c.status, c.reason) for c in status.conditions if c.type in ("Ready", FORMED))
 
     before, after = ({(node.name, node.claim) for node in status.nodes} for status in (old, new))
-    all_new = bool(before and after) and before.isdisjoint(
-        after
-    )  # what was remembered is not theirs
+    all_new = bool(before and after) and before.isdisjoint(after)  # what was remembered is not theirs
     return old.status != new.status or latches(old) != latches(new) or all_new
 
 

@@ -10,6 +10,7 @@ from nvdra.api.membership import leaving_patch
 from nvdra.api.objects import Meta, ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
+from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
@@ -110,6 +111,7 @@ class WorkloadTemplate:
         kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
         wanted = manifests.workload_template(seen.domain, self.ports.settings.resource_version)
         name, namespace = wanted["metadata"]["name"], seen.domain.metadata.namespace
+        await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
         try:
             self.ports.store.learn(kind, await self.ports.cluster.create(kind, wanted, namespace))
         except AlreadyExists:
@@ -143,6 +145,7 @@ class DaemonTemplate:
             return
         kind = kinds.CLAIM_TEMPLATES.at(self.ports.settings.resource_version)
         wanted = manifests.daemon_template(seen.domain, self.ports.settings)
+        await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
         try:
             self.ports.store.learn(kind, await self.ports.cluster.create(kind, wanted, self.ports.settings.namespace))
         except AlreadyExists as error:
@@ -164,13 +167,14 @@ class DaemonSet:
         wanted = manifests.daemonset(seen.domain, self.ports.settings)
         existing = next((d for d in seen.daemon_sets if d.metadata.name == wanted["metadata"]["name"]), None)
         if existing is None:
+            await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
             await self._apply(wanted)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
         if seen.daemon_sets:
-            await _confirm_gone(self.ports, seen)
+            await confirm_gone(self.ports.cluster, self.ports.store, seen)
         for there in seen.daemon_sets:
             await _strip(self.ports.cluster, kinds.DAEMON_SETS, there.metadata)
             await self.ports.cluster.delete(
@@ -232,7 +236,7 @@ class NodeLabels:
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
         if not seen.nodes:
             return
-        await _confirm_gone(self.ports, seen)
+        await confirm_gone(self.ports.cluster, self.ports.store, seen)
         await self._warn(seen)
         for node in seen.nodes:
             try:
@@ -262,7 +266,7 @@ async def _delete_templates(
 ) -> None:
     kind = kinds.CLAIM_TEMPLATES.at(ports.settings.resource_version)
     if templates:
-        await _confirm_gone(ports, seen)
+        await confirm_gone(ports.cluster, ports.store, seen)
     for there in templates:
         await _strip(ports.cluster, kind, there.metadata)
         await ports.cluster.delete(kind, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid)
@@ -274,14 +278,3 @@ async def _strip(cluster: Cluster, kind: kinds.Kind[Any], meta: Meta) -> None:
         left = [f for f in meta.finalizers if f != names.FINALIZER]
         patch = {"metadata": {"uid": meta.uid, "resourceVersion": meta.resourceVersion, "finalizers": left}}
         await cluster.patch(kind, meta.name, patch, meta.namespace)
-
-
-async def _confirm_gone(ports: Ports, seen: ComputeDomainSnapshot) -> None:
-    """Before anything is torn down for a domain that we do not see: our view of ComputeDomains may be behind."""
-    if seen.domain is not None:
-        return
-    living = await ports.cluster.list(kinds.COMPUTE_DOMAINS)
-    for domain in living.items:
-        if domain.metadata.uid == seen.uid:
-            ports.store.learn(kinds.COMPUTE_DOMAINS, domain)
-            raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)

@@ -1,5 +1,6 @@
 """The programs of the bed, built from Go modules into a cache outside the checkout, once per machine and version."""
 
+import hashlib
 import json
 import os
 import re
@@ -58,10 +59,21 @@ def ready(release: Release) -> Binaries:
         for name in (*COMPONENTS, *RUNTIME):
             found(name)
         return found
-    kubernetes, runtime = cache() / release.version / "bin", cache() / "runtime" / "bin"
+    kubernetes = cache() / release.version / f"bin-{key(release.version, *sources(SOURCES))}"
+    runtime = cache() / "runtime" / f"bin-{key(*versions.RUNTIME, *sources(SOURCES / 'etcd'))}"
     once(runtime, f"containerd {versions.CONTAINERD}, runc, etcd", runtime_programs)
     once(kubernetes, f"Kubernetes {release.version}", lambda folder: kubernetes_programs(release, folder))
     return Binaries(kubernetes=kubernetes, runtime=runtime)
+
+
+def key(*parts: str) -> str:
+    """A short name for all that a build depends on."""
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:8]
+
+
+def sources(folder: Path) -> list[str]:
+    """Our few Go files."""
+    return [source.read_text() for source in sorted(folder.glob("*.go"))]
 
 
 def once(folder: Path, what: str, build: Callable[[Path], None]) -> None:

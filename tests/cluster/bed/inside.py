@@ -59,7 +59,8 @@ def bring_up(layout: Layout, supervisor: Supervisor) -> None:
     for importer in importing:
         if importer.wait():
             raise BedFault(f"images were not imported: see {layout.logs}/images.log")
-    until("the nodes are Ready", lambda: ready(layout), supervisor, "kube-controller-manager")
+    for one in layout.all_nodes:
+        until("the nodes are Ready", lambda: ready(layout), supervisor, f"{one.name}/kubelet")
 
 
 def node_up(layout: Layout, one: Node, supervisor: Supervisor) -> None:

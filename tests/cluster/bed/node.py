@@ -36,6 +36,7 @@ oom_score = 0
 [plugins."io.containerd.cri.v1.runtime".cni]
   bin_dirs = ["{programs}"]
   conf_dir = "{root}/cni.d"
+  use_internal_loopback = true
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"

@@ -36,6 +36,7 @@ ETCD = "v3.7.3"
 CONTAINERD = "v2.4.2"
 RUNC = "v1.5.2"
 CNI = "v1.9.1"
+RUNTIME = (ETCD, CONTAINERD, RUNC, CNI)
 
 
 def release(version: str) -> Release:

@@ -3,11 +3,12 @@
 package main
 
 import (
+	"context"
+
 	"github.com/spf13/cobra"
-	genericapiserver "k8s.io/apiserver/pkg/server"
 	kubelet "k8s.io/kubernetes/cmd/kubelet/app"
 )
 
 func newKubelet() *cobra.Command {
-	return kubelet.NewKubeletCommand(genericapiserver.SetupSignalContext())
+	return kubelet.NewKubeletCommand(context.Background())
 }

@@ -38,6 +38,7 @@ class Plugin:
     service: str
     channel: aio.Channel
     connected: bool = False
+    closed: bool = False
     watch: "asyncio.Task[None] | None" = None
 
     async def call(self, method: str, claims: Sequence[Any]) -> Any:
@@ -50,9 +51,14 @@ class Plugin:
             return await call(request, timeout=CALL_LIMIT)
         except aio.AioRpcError as error:
             raise CallError(_rpc_text(error)) from error
+        except asyncio.CancelledError:
+            if self.closed and not _asked_to_end():  # gRPC gives up calls of a closed channel in this way
+                raise CallError("rpc error: code = Canceled desc = grpc: the client connection is closing") from None
+            raise
 
     async def close(self) -> None:
         """Let go of the connection."""
+        self.closed = True
         if self.watch is not None:
             self.watch.cancel()
         await self.channel.close()
@@ -228,6 +234,11 @@ def _checked(info: Any, path: Path) -> _Info:
             f"none of the plugin's services is supported: {offered}; supported: {', '.join(_SERVICES)}"
         )
     return _Info(info.name, info.endpoint or str(path), service)
+
+
+def _asked_to_end() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _rpc_text(error: aio.AioRpcError) -> str:
