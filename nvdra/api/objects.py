@@ -166,11 +166,19 @@ class Affinity:
 
 
 @frozen
+class PodResourceClaim:
+    """`spec.resourceClaims[]`."""
+
+    name: str = ""
+
+
+@frozen
 class PodSpec:
     """`spec` of a Pod."""
 
     nodeName: str = ""
     affinity: Affinity | None = None
+    resourceClaims: tuple[PodResourceClaim, ...] = ()
 
 
 @frozen

@@ -115,6 +115,7 @@ class KubeletPlugin:
             async with asyncio.TaskGroup() as group:
                 for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
+                group.create_task(recovery.wake_pending(self._registered))
                 if settings.label_clique:
                     group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())
         finally:
@@ -133,6 +134,7 @@ class KubeletPlugin:
             node_name=settings.node_name,
             claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),
             announcer=announcer,
+            wall=self.wall,
         )
 
     def _bind(self, engine: Engine, announcer: Announcer, paths: SocketPaths, recovery: Recovery) -> Gate:

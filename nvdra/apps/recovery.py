@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import attrs
@@ -15,11 +16,14 @@ from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS,
 from nvdra.api.membership import leaving_patch
 from nvdra.api.objects import ResourceClaim
 from nvdra.api.records import ClaimRecord
+from nvdra.api.timestamps import rfc3339
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, NotFound, NvdraError
-from nvdra.ports import Announcer, Cluster, Files, Subject
+from nvdra.ports import Announcer, Cluster, Files, Subject, WallClock
 
 log = logging.getLogger(__name__)
+
+REGISTERED_EVERY = 0.2
 
 
 @define(eq=False)
@@ -35,6 +39,7 @@ class Recovery:
     node_name: str
     claims: Kind[ResourceClaim]
     announcer: Announcer
+    wall: WallClock
     every: float = 60.0
 
     def from_disk(self) -> None:
@@ -76,6 +81,22 @@ class Recovery:
             except NvdraError as error:
                 log.info("sweep put off: %s", error)
             await asyncio.sleep(self.every)
+
+    async def wake_pending(self, registered: Callable[[], bool]) -> None:
+        """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
+
+        One list at each start; a touch of a pod that needs none makes the kubelet look at it, and nothing else.
+        """
+        while not registered():
+            await asyncio.sleep(REGISTERED_EVERY)
+        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"plugin ready {rfc3339(self.wall())}"}}}
+        try:
+            pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node_name},status.phase=Pending")
+            for pod in pods.items:
+                if pod.spec.resourceClaims and not pod.metadata.deleting:
+                    await self.cluster.patch(kinds.PODS, pod.metadata.name, note, pod.metadata.namespace)
+        except NvdraError as error:
+            log.info("waiting pods were not woken, the kubelet tries again by itself: %s", error)
 
     async def sweep(self) -> None:
         """A label without a record, and records whose claim and pods are gone."""
