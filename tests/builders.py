@@ -48,6 +48,7 @@ class Little:
 
     store: ObjectStore = field(factory=lambda: ObjectStore(clock=wall, random=random.Random(1)))
     hands: InProcess = field(init=False)
+    stays: int = field(init=False, default=0)
 
     def __attrs_post_init__(self) -> None:
         self.hands = InProcess(self.store, "hands")
@@ -101,12 +102,13 @@ class Little:
         await self.hands.create(kinds.RESOURCE_SLICES, {"metadata": {"name": f"{name}-slice"}, "spec": spec})
 
     async def join(self, name: str, uid: str, clique: str = CLIQUE) -> None:
-        """The plugin's label: the domain, and the clique beside it."""
-        labels = {names.DOMAIN_LABEL: uid, names.CLIQUE_LABEL: clique or None}
+        """The plugin's labels: the domain, the clique beside it, and the claim that tells this stay from others."""
+        self.stays += 1
+        labels = {names.DOMAIN_LABEL: uid, names.CLIQUE_LABEL: clique or None, names.JOIN_LABEL: f"stay-{self.stays}"}
         await self.hands.patch(kinds.NODES, name, {"metadata": {"labels": labels}})
 
     async def leave(self, name: str) -> None:
-        labels = {names.DOMAIN_LABEL: None, names.CLIQUE_LABEL: None}
+        labels = {names.DOMAIN_LABEL: None, names.CLIQUE_LABEL: None, names.JOIN_LABEL: None}
         await self.hands.patch(kinds.NODES, name, {"metadata": {"labels": labels}})
 
     async def daemon(self, node: str, uid: str, *, ready: bool = True, ip: str = "") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,13 +16,14 @@ from nvdra.api import kinds, names
 from nvdra.api.kinds import Kind
 from nvdra.api.objects import ComputeDomain, ResourceClaim
 from nvdra.apps.commands import option, run
-from nvdra.errors import Again, ConfigError, NotFound, Refused
+from nvdra.errors import Again, AlreadyExists, ConfigError, Conflict, NotFound, Refused
 from nvdra.ports import Cluster, Json
 
 CRDS: Final[Kind[Json]] = Kind(
     dict, "CustomResourceDefinition", "customresourcedefinitions", group="apiextensions.k8s.io", namespaced=False
 )
 ESTABLISHING: Final = 30.0
+ATTEMPTS: Final = 5
 LOOK_EVERY: Final = 0.3
 MOST_NAMED: Final = 20
 
@@ -74,14 +76,27 @@ def shipped_crds() -> Sequence[Json]:
 
 
 async def apply_crds(cluster: Cluster, crds: Iterable[Json]) -> Sequence[str]:
-    """Server-side apply, so that those of the Go driver or of an older release become ours; then wait."""
+    """Make them exactly so, whether they are absent, the Go driver's, or of an older release; then wait."""
     applied = []
     for crd in crds:
-        name = crd["metadata"]["name"]
-        await cluster.patch(CRDS, name, crd, how="apply")
-        applied.append(name)
+        await _become(cluster, crd)
+        applied.append(str(crd["metadata"]["name"]))
     await _all_served(cluster, applied)
     return applied
+
+
+async def _become(cluster: Cluster, crd: Json) -> None:
+    """A replacement, not an apply: an apply leaves what another manager owns, and it all has to be ours."""
+    for _ in range(ATTEMPTS):
+        with suppress(AlreadyExists, Conflict):
+            try:
+                there = await cluster.get(CRDS, crd["metadata"]["name"])
+            except NotFound:
+                await cluster.create(CRDS, crd)
+            else:
+                await cluster.replace(CRDS, crd["metadata"]["name"], {**crd, "metadata": there["metadata"]})
+            return
+    raise Again(f"CRD {crd['metadata']['name']}: others keep writing to it")
 
 
 async def _all_served(cluster: Cluster, applied: Sequence[str]) -> None:

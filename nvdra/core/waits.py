@@ -18,9 +18,9 @@ def waits_for(leaf: Leaf, findings: Mapping[str, Finding]) -> tuple[str, ...]:
 
 
 def reasons(names: tuple[str, ...], findings: Mapping[str, Finding]) -> str:
-    """The reasons of those facts in one line."""
-    said = (findings[name].because or name.replace("_", " ") for name in names)
-    return "; ".join(dict.fromkeys(said))
+    """The reasons of those facts in one line; what one of them says already, another need not say."""
+    said = dict.fromkeys(findings[name].because or name.replace("_", " ") for name in names)
+    return "; ".join(text for text in said if not any(text in other for other in said if other != text))
 
 
 def _lacking(term: Term, facts: frozenset[str]) -> tuple[str, ...]:

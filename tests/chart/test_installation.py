@@ -43,13 +43,17 @@ async def test_crds_of_the_go_driver_become_ours(cluster: InProcess):
         theirs = copy.deepcopy(crd)
         version = theirs["spec"]["versions"][0]
         version.pop("additionalPrinterColumns")
-        version["schema"]["openAPIV3Schema"]["properties"].pop("retired", None)
+        version["schema"]["openAPIV3Schema"]["properties"]["obsolete"] = {"type": "string"}
+        theirs["spec"]["names"]["shortNames"] = [
+            crd["spec"]["names"]["singular"][:8] + crd["spec"]["names"]["singular"][-3:]
+        ]
         await cluster.create(CRDS, theirs)
     await apply_crds(cluster, shipped_crds())
 
     for ours in shipped_crds():
         now = await cluster.get(CRDS, ours["metadata"]["name"])
         version, wanted = now["spec"]["versions"][0], ours["spec"]["versions"][0]
+        assert "shortNames" not in now["spec"]["names"]
         assert version["additionalPrinterColumns"] == wanted["additionalPrinterColumns"]
         assert (
             version["schema"]["openAPIV3Schema"]["properties"].keys()

@@ -65,7 +65,9 @@ def test_a_leaf_without_ways_forward_waits_for_nothing():
 
 
 def test_reasons_read_as_one_line():
-    """Equal reasons are said once, and a fact without a reason is said by its name."""
+    """Equal reasons are said once, as are parts of others, and a fact without a reason is said by its name."""
     findings = found(all_ready="", formed="1 of 2 nodes", listed="1 of 2 nodes")
     assert reasons(("all_ready", "formed", "listed"), findings) == "all ready; 1 of 2 nodes"
+    longer = found(all_ready="node-1 is late", formed="waiting for 1 of 2 nodes: node-1 is late")
+    assert reasons(("all_ready", "formed"), longer) == "waiting for 1 of 2 nodes: node-1 is late"
     assert reasons((), {}) == ""

@@ -219,6 +219,18 @@ async def test_a_state_that_lasts_is_told_once_per_deadline(room):
     assert room.reasons == ["StillDark", "VeryDark", "LampLit", "StillDark"]
 
 
+def test_a_deadline_is_not_missed_by_a_rounding_error():
+    """1019.1 + 10 - 1019.1 is less than 10 in floating point: the deadline has come all the same, and nobody spins."""
+    time = [1019.1]
+    room = Room()
+    room.engine.clock = lambda: time[0]
+    room.put()
+    asyncio.run(room.engine.reconcile(key()))
+    time[0] += 10
+    asyncio.run(room.engine.reconcile(key()))
+    assert room.reasons == ["StillDark"]
+
+
 @virtually
 async def test_a_refusal_is_told_once_for_each_text(room):
     """Refused is announced under its reason, again only when its text changes, and tried every 30 s."""

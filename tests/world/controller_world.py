@@ -101,7 +101,7 @@ class ControllerWorld(World):
 
     @rule(node=nodes, name=domains)
     def join(self, node, name):
-        """A plugin labels only a free node, and only while the domain lives."""
+        """A plugin labels only a free node, and only while the domain lives; a stay takes its time."""
         seen = self.there(name)
         if seen is not None and not seen.metadata.deleting and not self.label_of(node):
             self.run(self.little.join(node, seen.metadata.uid, NODES[node]))
@@ -259,7 +259,6 @@ class ControllerWorld(World):
         assert [node.name for node in seen.status.nodes] == mine
         listed = sorted(e.nodeName for r in self.all_rosters(uid) for e in r.daemons)
         assert listed == mine
-        assert seen.status.status == ("Ready" if seen.condition("Formed").status == "True" else "NotReady")
         for roster in self.all_rosters(uid):
             assert roster.formed == (seen.condition("Formed").status == "True")
             for entry in roster.daemons:
@@ -267,8 +266,9 @@ class ControllerWorld(World):
                 assert entry.status == ("Ready" if ready else "NotReady"), entry
                 assert (entry.index >= 0) == bool(roster.cliqueID)
         ready = [n for n in mine if not NODES[n] or self.daemons.get(n) == (uid, True)]
-        if len(ready) >= seen.spec.numNodes:
-            assert seen.condition("Formed").status == "True"
+        formed = seen.condition("Formed").status == "True"
+        assert formed or len(ready) < seen.spec.numNodes
+        assert seen.status.status == ("Ready" if formed and (ready or not mine) else "NotReady")
 
     # Looking.
 

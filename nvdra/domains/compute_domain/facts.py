@@ -74,9 +74,10 @@ def all_ready(seen: ComputeDomainSnapshot) -> Finding:
 @FACTS.add
 def degraded(seen: ComputeDomainSnapshot) -> Finding:
     """It has formed and serves some nodes, and another one is not ready."""
+    if not has_formed(seen).holds:
+        return Finding(False, "", _source(seen))  # that it has not formed is said by `formed`
     late = [f"{member.name} {member.why}" for member in seen.members if not member.ready]
-    serves = has_formed(seen).holds and seen.ready_nodes > 0
-    return Finding(serves and bool(late), "; ".join(late[:3]) or "no node is late", _source(seen))
+    return Finding(seen.ready_nodes > 0 and bool(late), "; ".join(late[:3]) or "no node is late", _source(seen))
 
 
 @FACTS.add

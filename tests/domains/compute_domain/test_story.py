@@ -230,6 +230,21 @@ async def test_a_reason_on_the_pod_reaches_the_domain(controlling):
 
 
 @virtually
+async def test_a_wait_says_who_is_late_and_who_is_missing(controlling):
+    """One node of three is not ready and one has not joined: both are said, and the number."""
+    little = await Little.started()
+    controlling(little)
+    domain = await little.domain(nodes=3)
+    for name in ("node-1", "node-2"):
+        await little.node(name)
+        await little.join(name, domain.metadata.uid)
+    await little.daemon("node-1", domain.metadata.uid)
+    await asyncio.sleep(10)
+    expected = "waiting for 2 of 3 nodes: node-2 has no IMEX daemon pod yet; 1 of 3 nodes has not joined"
+    assert (await little.seen(domain)).condition("Ready").message == expected
+
+
+@virtually
 async def test_very_many_nodes_are_not_listed_one_by_one(controlling):
     """Above 2,000 nodes the status lists IMEX domains only; the counts are there all the same."""
     little = await Little.started()
