@@ -1,5 +1,5 @@
 """`python -m nvdra`."""
 
-from nvdra.cli import main
+from nvdra.start import main
 
 main()

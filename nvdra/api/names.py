@@ -1,6 +1,5 @@
 """Names that existing manifests and tools rely on. Source: reference-driver.md §2, §4.1, §6."""
 
-import hashlib
 from typing import Final
 
 GROUP: Final = "resource.nvidia.com"
@@ -34,6 +33,8 @@ NO_FABRIC: Final = "no-fabric"
 MAX_NODES_PER_IMEX_DOMAIN: Final = 18
 IMEX_SERVER_PORT: Final = 50000
 IMEX_COMMAND_PORT: Final = 50005
+HEALTH_PORT: Final = 50010
+"""Where an IMEX daemon answers its probes; not one of IMEX's ports."""
 MIN_DRIVER_FOR_NAMES: Final = (570, 158, 1)
 
 _SUFFIX_ALPHABET: Final = "bcdfghjklmnpqrstvwxz2456789"
@@ -43,6 +44,8 @@ _MAX_BASE: Final = 52
 
 def short_hash(text: str, length: int = _SUFFIX_LENGTH) -> str:
     """`length` letters and digits of the kind that Kubernetes puts after generated names, made from `text`."""
+    import hashlib  # not before it is needed: an IMEX daemon opens its door first
+
     number = int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big")
     letters = []
     for _ in range(length):

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,8 +33,8 @@ _PROBE_SECONDS: Final = 3.0
 _LEVELS: Final = frozenset({"debug", "info", "warning", "error"})
 
 
-def run_daemon(environ: Mapping[str, str] = os.environ) -> int:
-    """Until SIGTERM or SIGINT; the exit code."""
+def run_daemon(environ: Mapping[str, str] = os.environ, door: socket.socket | None = None) -> int:
+    """Until SIGTERM or SIGINT; the exit code. `door`: where probes wait already."""
     level = environ.get("LOG_LEVEL") or "info"
     logs.set_up(level if level.lower() in _LEVELS else "info", as_json=environ.get("LOG_FORMAT") == "json")
     try:
@@ -41,7 +42,7 @@ def run_daemon(environ: Mapping[str, str] = os.environ) -> int:
     except ConfigError as error:
         last_words(DiskFiles(), Paths(Path(environ.get("NVDRA_ROOT") or "/")), str(error))
         return CONFIGURATION
-    return asyncio.run(_run(settings, environ))
+    return asyncio.run(_run(settings, environ, door))
 
 
 def check(environ: Mapping[str, str] = os.environ) -> int:
@@ -55,14 +56,14 @@ def check(environ: Mapping[str, str] = os.environ) -> int:
     return NOT_READY if reason else CLEAN
 
 
-async def _run(settings: ImexDaemonSettings, environ: Mapping[str, str]) -> int:
+async def _run(settings: ImexDaemonSettings, environ: Mapping[str, str], door: socket.socket | None) -> int:
     try:
         access = config.load(environ=environ)
     except ConfigError as error:
         last_words(DiskFiles(), settings.paths, str(error))
         return CONFIGURATION
     cluster = KubeClient(access, "imex-daemon")
-    daemon = ImexDaemon(settings, cluster, AsyncProcesses())
+    daemon = ImexDaemon(settings, cluster, AsyncProcesses(), door=door)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, daemon.stop)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import socket
 from collections.abc import Callable, Mapping
 
 from nvdra.adapters.http.server import Answer, Handler, HttpServer, Request
@@ -33,8 +34,11 @@ def routes(voice: Voice, hold: float, clock: Callable[[], float]) -> Mapping[str
     return {"/startupz": startupz, "/readyz": readyz, "/livez": livez}
 
 
-async def serve(server: HttpServer, address: str, port: int) -> None:
-    """Listen at the pod's address; on all addresses where that one is not ours."""
+async def serve(server: HttpServer, address: str, port: int, door: socket.socket | None = None) -> None:
+    """Listen at the pod's address, where a `door` may be open already; on all addresses where that one is not ours."""
+    if door is not None:
+        await server.start(sock=door)
+        return
     try:
         await server.start(address, port)
     except OSError as error:

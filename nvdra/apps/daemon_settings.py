@@ -16,8 +16,6 @@ from nvdra.domains.imex_daemon.files import Paths
 from nvdra.domains.imex_daemon.snapshot import Identity
 from nvdra.errors import ConfigError
 
-HEALTH_PORT: Final = 50010
-"""Where the daemon answers its probes; the pod's manifest says the same."""
 NO_CDI: Final = (
     "CDI edits did not apply: COMPUTE_DOMAIN_UUID is not set; is CDI enabled in containerd (enable_cdi = true)?"
     " The daemon runs as a pod of a ComputeDomain only"
@@ -34,7 +32,7 @@ class ImexDaemonSettings:
 
     identity: Identity
     root: Path = field(default=Path("/"))
-    health_port: int | None = HEALTH_PORT
+    health_port: int | None = names.HEALTH_PORT
     hold: float = 9.0
     grace: float = 20.0
     programs: Path | None = None

@@ -5,6 +5,7 @@ Many may run in one process: nothing here is global, reads the environment or ha
 
 import asyncio
 import logging
+import socket
 import sys
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final
@@ -67,6 +68,7 @@ class ImexDaemon:
     files: Files = field(factory=DiskFiles)
     forward: Callable[[str], None] = _to_stdout
     watch_engine: Callable[[Engine], None] = lambda _: None
+    door: socket.socket | None = None
     status: Status = field(init=False)
     _engine: Engine | None = field(default=None, init=False)
     _stopping: bool = field(default=False, init=False)
@@ -97,7 +99,7 @@ class ImexDaemon:
         works = self._works(engine, child, voice)
         server = HttpServer(routes(voice, settings.hold, self.clock))
         if settings.health_port is not None:
-            await serve(server, settings.identity.addresses[0], settings.health_port)
+            await serve(server, settings.identity.addresses[0], settings.health_port, self.door)
         try:
             self._begin(engine)
             return await _until_ended(works, voice, child)

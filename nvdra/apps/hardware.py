@@ -144,7 +144,7 @@ class CdiFiles:
             log.warning("%s", error)
             return
         if spec is None:
-            log.warning("the CDI file of claim %s is gone or is not as we wrote it", known.uid, extra={"key": known.uid})
+            log.warning("the CDI file of claim %s is gone or is not as we wrote it", known.uid)
             self.store.drop(DISK_SPECS, known)
         elif spec != known.spec:
             self.store.put(DISK_SPECS, attrs.evolve(known, spec=spec))

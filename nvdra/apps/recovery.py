@@ -87,7 +87,7 @@ class Recovery:
 
         One list at each start; a touch of a pod that needs none makes the kubelet look at it, and nothing else.
         """
-        while not registered():
+        while not registered():  # noqa: ASYNC110 - the kubelet's word comes in another server's thread of calls
             await asyncio.sleep(REGISTERED_EVERY)
         note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"plugin ready {rfc3339(self.wall())}"}}}
         try:

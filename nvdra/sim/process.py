@@ -10,14 +10,10 @@ def main() -> None:
     command = sys.argv[1:]
     if command[:1] == ["kubelet-plugin"]:
         _kubelet_plugin()
-    elif command[:2] == ["imex-daemon", "run"]:
-        from nvdra.apps.daemon import run_daemon
-
-        sys.exit(run_daemon(dict(os.environ)))
     else:
-        from nvdra.cli import main as cli
+        from nvdra.start import main as start
 
-        cli()
+        start()
 
 
 def _kubelet_plugin() -> None:

@@ -166,7 +166,7 @@ def test_imex_daemons_are_as_the_chart_says():
     assert found["CD_DAEMON_PRIORITY_CLASS"] == one(text, "PriorityClass")["metadata"]["name"]
     assert policy["podSelector"]["matchExpressions"] == [{"key": names.DOMAIN_LABEL, "operator": "Exists"}]
     ports = [[p["port"] for p in rule["ports"]] for rule in policy["ingress"]]
-    assert ports == [[names.IMEX_SERVER_PORT, names.IMEX_COMMAND_PORT], [daemons.HEALTH_PORT]]
+    assert ports == [[names.IMEX_SERVER_PORT, names.IMEX_COMMAND_PORT], [names.HEALTH_PORT]]
 
 
 def test_a_priority_class_of_ones_own():

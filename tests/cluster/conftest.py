@@ -7,10 +7,8 @@ import os
 from collections.abc import Iterator
 
 import pytest
-import yaml
 
-from nvdra.api import names
-from tests.cluster import plain
+from tests.cluster import installation
 from tests.cluster.bed import cluster, tools
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.bed.versions import NEWEST
@@ -46,18 +44,8 @@ def user(bed: Cluster) -> User:
 
 @pytest.fixture(scope="session")
 def driver(bed: Cluster, user: User) -> None:
-    """The driver is installed by plain manifests, and ready."""
-    bed.bring_image(archive())
-    version = "v1" if bed.layout.release.minor >= 34 else "v1beta1"
-    user.kubectl(
-        "apply", "--server-side", "--force-conflicts", "-f", "-", told=yaml.safe_dump_all(plain.everything(version))
-    )
-    until("the driver is ready", lambda: _all_ready(user, 3), 60)
-
-
-def _all_ready(user: User, wanted: int) -> bool:
-    pods = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE)["items"]
-    ready = [
-        c for pod in pods for c in pod["status"].get("conditions", ()) if c["type"] == "Ready" and c["status"] == "True"
-    ]
-    return len(pods) == len(ready) == wanted
+    """The driver is installed as the user guide says, by Helm, and ready."""
+    images = archive()
+    bed.bring_image(images)
+    installation.by_helm(user, images.stem)
+    until("the driver is ready", lambda: installation.ready(user), 90)

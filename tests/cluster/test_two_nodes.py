@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import pytest
 
 from nvdra.api import names
-from tests.cluster import leftovers, plain
+from tests.cluster import installation, leftovers
 from tests.cluster.bed import hardware
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.view import PODS, Film, Shot, User, filmed, running, until
@@ -72,10 +72,10 @@ async def test_restarts_leave_the_workload_alone(bed: Cluster, user: User, pair:
         for number in (1, 2):
             await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=40)
         before = imex_processes(bed)
-        user.kubectl("delete", "pods", "-n", names.DRIVER_NAMESPACE, "-l", plain.COMPONENT, "--timeout=60s")
+        user.kubectl("delete", "pods", "-n", names.DRIVER_NAMESPACE, "-l", installation.COMPONENT, "--timeout=60s")
         bed.stop("node-1/kubelet")
         bed.start("node-1/kubelet")
-        await asyncio.to_thread(until, "the driver is ready again", lambda: driver_ready(user), 60)
+        await asyncio.to_thread(until, "the driver is ready again", lambda: installation.ready(user), 60)
         assert imex_processes(bed) == before
         for number in (1, 2):
             pod = user.json("get", "pod", f"{pair}-{number}")
@@ -121,11 +121,3 @@ def imex_processes(bed: Cluster) -> list[str]:
     """The process id of every nvidia-imex, as the bed counts."""
     found = subprocess.run(bed.on_node(1, "pgrep", "-f", "nvdra.sim.imex imex"), capture_output=True, text=True).stdout
     return sorted(found.split())
-
-
-def driver_ready(user: User) -> bool:
-    pods = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", plain.COMPONENT)["items"]
-    ready = [
-        c for p in pods for c in p["status"].get("conditions", ()) if c["type"] == "Ready" and c["status"] == "True"
-    ]
-    return len(pods) == len(ready) == 3

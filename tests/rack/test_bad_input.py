@@ -40,7 +40,7 @@ async def rig(raised):
         ({"apiVersion": "resource.nvidia.com/v9"}, "resource.nvidia.com/v9, kind ComputeDomainChannelConfig is not known"),
         ({"allocationMode": "Some"}, "allocationMode 'Some' is neither Single nor All"),
         ({"domainID": "../../etc"}, "domainID '../../etc' is not the uid of a ComputeDomain"),
-        ({"domainID": 7}, "expected a text, found 7"),
+        ({"domainID": 7}, "invalid value for type, expected str @ ComputeDomainChannelConfig.domainID"),
     ],
 )
 async def test_a_faulty_device_config_is_named_on_the_pod(rig, change, words):
@@ -97,12 +97,18 @@ async def test_a_config_of_the_wrong_kind_for_its_device_is_refused(rig):
 
 
 async def test_a_wrong_driver_root_is_named(rig):
-    """Nothing of a driver below the driver root: the daemon's pod and the waiting worker hear what is missing."""
+    """Nothing of a driver below the driver root: the daemon's pod, the waiting worker and the condition say so."""
     shutil.rmtree(rig.root() / "driver/usr")
     await rig.create_worker("a", "node-1")
     daemon = (await rig.until("a daemon pod", rig.daemons))[0]["metadata"]["name"]
-    said = await rig.said(daemon, "/driver")
-    assert "nvidia-smi" in said["message"] or "libnvidia" in said["message"]
+    said = await rig.said(daemon, "driver root /driver")
+    assert "correct nvidiaDriverRoot" in said["message"]
+    await rig.said("a", "driver root /driver", limit=12)
+
+    async def told():
+        return "driver root /driver" in (await rig.condition("Ready")).get("message", "")
+
+    await rig.until("the condition says so", told, 12)
     assert not await rig.runs("a")()
 
 

@@ -28,7 +28,7 @@ async def _heard_everywhere(rig, words):
     ("control", "words"),
     [
         ({"exit_at_start": "Failed to bind 127.77.0.9:50000: Address already in use"}, "port 50000 in use"),
-        ({"crash": {"after": 0.2, "code": 7}}, "exited with code 7"),
+        ({"crash": {"after": 0, "code": 7}}, "exited with code 7"),
         ({"exit_at_start": "nvgpu: failed to allocate imex session: NV_ERR_IN_USE"}, "another IMEX session is active"),
         ({"hang_ctl": True}, "did not answer in time"),
     ],

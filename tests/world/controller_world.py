@@ -14,7 +14,7 @@ from tests.unreliable import Unreliable
 from tests.virtual_time import wall
 from tests.world.machines import World, now
 
-NODES = {"node-0": CLIQUE, "node-1": CLIQUE, "node-2": OTHER_CLIQUE, "plain-3": ""}
+NODES = {"node-0": CLIQUE, "node-1": CLIQUE, "node-2": CLIQUE, "node-3": OTHER_CLIQUE, "plain-4": ""}
 DOMAINS = ("one", "two")
 KINDS = ("computedomains", "nodes", "pods", "daemonsets", "computedomaincliques", "resourceclaimtemplates")
 nodes, domains = st.sampled_from(sorted(NODES)), st.sampled_from(DOMAINS)
@@ -76,13 +76,29 @@ class ControllerWorld(World):
         if self.there(name) is not None:
             self.run(self.quietly(self.little.delete(self.domains[name])))
 
-    @rule(name=domains, some=st.sets(nodes, min_size=2), ready=st.sampled_from([True, True, False]))
-    def a_job_runs(self, name, some, ready):
-        """Its workers land on nodes, daemons come, and time goes by."""
-        for node in sorted(some):
+    @rule(name=domains, some=st.lists(nodes, min_size=1, max_size=4, unique=True), pause=st.sampled_from([0, 1.5]))
+    def a_job_runs(self, name, some, pause):
+        """Its workers land on nodes, at once or one by one, daemons come, and time goes by."""
+        for node in some:
             self.join(node, name)
-            self.daemon(node, ready)
+            self.daemon(node, True)
+            self.passes(pause)
         self.passes(4)
+
+    @rule(node=nodes, name=domains, other=domains)
+    def a_node_moves_unseen(self, node, name, other):
+        """A domain ends, and a node of it is another's already, while the controller looks away."""
+        if name == other or self.there(other) is None:
+            return
+        self.join(node, name)
+        self.passes(1)
+        self.eyes.blind.add("nodes")
+        self.leave(node)
+        self.no_daemon(node)
+        self.join(node, other)
+        self.delete(name)
+        self.passes(3)
+        self.its_eyes_open()
 
     @rule(name=domains, some=st.sets(nodes, min_size=1))
     def a_job_ends(self, name, some):
@@ -139,7 +155,7 @@ class ControllerWorld(World):
         for thing in self.run(self.little.hands.list(kind, labels=f"{names.DOMAIN_LABEL}={uid}")).items:
             self.run(self.little.hands.delete(kind, thing.metadata.name, thing.metadata.namespace))
 
-    @rule(clique=st.sampled_from([CLIQUE, OTHER_CLIQUE, ""]), name=domains)
+    @rule(clique=st.sampled_from([CLIQUE, CLIQUE, ""]), name=domains)
     def somebody_deletes_a_roster(self, clique, name):
         """Once the status remembers it: within the first seconds nothing else does."""
         seen = self.there(name)

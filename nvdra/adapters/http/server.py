@@ -57,9 +57,10 @@ class HttpServer:
     _server: asyncio.Server | None = field(default=None, init=False)
     _tasks: set[asyncio.Task[None]] = field(factory=set, init=False)
 
-    async def start(self, host: str = "", port: int = 0) -> None:
-        """Listen. Without a host: on every address, IPv4 and IPv6 by one socket."""
-        self._server = await asyncio.start_server(self._accept, sock=_listener(host, port), limit=_READ_SIZE)
+    async def start(self, host: str = "", port: int = 0, sock: socket.socket | None = None) -> None:
+        """Listen. Without a host: on every address, IPv4 and IPv6 by one socket. `sock`: one that listens already."""
+        listener = sock or _listener(host, port)
+        self._server = await asyncio.start_server(self._accept, sock=listener, limit=_READ_SIZE)
 
     @property
     def port(self) -> int:

@@ -4,6 +4,7 @@ from attrs import define, field, frozen
 
 from nvdra.domains.channel_claim.snapshot import ChannelClaimSnapshot
 from nvdra.engine.domain import Told
+from nvdra.errors import Later
 from nvdra.ports import Announcer, Subject
 
 CALM = 2.0
@@ -40,8 +41,10 @@ class PodVoice:
             return
         before = self.memory.said.get(seen.uid)
         text = wait_text(told)
-        if before is None or before[0] == text or seen.now - before[1] < CALM:
+        if before is None or before[0] == text:
             return
+        if seen.now - before[1] < CALM:
+            raise Later("something was said just now", after=before[1] + CALM - seen.now)
         self.memory.said[seen.uid] = (text, seen.now)
         for pod in seen.record.pods:
             about = Subject("v1", "Pod", pod.name, seen.record.namespace, pod.uid)

@@ -10,9 +10,6 @@ from nvdra.api import names
 from nvdra.api.objects import ComputeDomain
 from nvdra.ports import Json
 
-HEALTH_PORT = 50010
-"""The daemon answers its probes here; not one of IMEX's ports."""
-
 
 @frozen
 class DaemonSettings:
@@ -192,7 +189,7 @@ def _container(domain: ComputeDomain, settings: DaemonSettings) -> Json:
 
 def _probe(path: str, *, period: int, limit: int, failures: int) -> Json:
     return {
-        "httpGet": {"path": path, "port": HEALTH_PORT},
+        "httpGet": {"path": path, "port": names.HEALTH_PORT},
         "periodSeconds": period,
         "timeoutSeconds": limit,
         "failureThreshold": failures,

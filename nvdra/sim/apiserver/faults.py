@@ -98,7 +98,9 @@ def refusal(rule: Rule, call: Call) -> StatusError:
             text = "the server has received too many requests and has asked us to try again later"
             return StatusError(429, "TooManyRequests", text, after=max(1, round(rule.seconds)))
         case "forbidden":
-            text = f'{call.resource} "{call.name}" is forbidden: User "{call.agent}" cannot {call.verb} it: ordered fault'
+            text = (
+                f'{call.resource} "{call.name}" is forbidden: User "{call.agent}" cannot {call.verb} it: ordered fault'
+            )
             return StatusError(403, "Forbidden", text)
         case "gone":
             return expired("ordered fault", 0)

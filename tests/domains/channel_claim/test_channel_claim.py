@@ -503,6 +503,21 @@ async def test_a_new_reason_is_told_to_the_pod():
 
 
 @virtually
+async def test_a_reason_that_changes_just_after_an_answer_is_told_a_little_later():
+    """Events of one claim keep their distance, but none is lost: the kubelet would show the old reason for a minute."""
+    bench = await a_bench(nodes=1)
+    bench.plugin.wants("a", bench.uid)
+    await asyncio.sleep(3)
+    text = wait_text(bench.plugin.told("a"))
+    bench.plugin.hangs_up("a")
+    bench.plugin.memory.answered("a", text, asyncio.get_running_loop().time())
+    bench.plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(bench.uid, "START", False, "port 50000 in use"))
+    await asyncio.sleep(4)
+    (note,) = bench.plugin.said.notes
+    assert "port 50000 in use" in note[2]
+
+
+@virtually
 async def test_a_node_object_that_is_gone_holds_up_no_release():
     """No node, no label: the claim's record goes as well."""
     bench = await a_bench()

@@ -1,0 +1,36 @@
+"""The command `nvdra`, before anything is loaded.
+
+An IMEX daemon opens its door first: the kubelet's first probe then waits inside until the daemon can answer, instead of
+being turned away and coming back a second later. It also goes without the command line's own packages.
+"""
+
+import os
+import socket
+import sys
+from collections.abc import Mapping
+
+from nvdra.api import names
+
+_WAITING_ROOM = 16
+
+
+def main() -> None:
+    """Run the command that the arguments name."""
+    if sys.argv[1:] == ["imex-daemon", "run"]:
+        door = opened(os.environ)
+        from nvdra.apps.daemon import run_daemon
+
+        sys.exit(run_daemon(os.environ, door))
+    from nvdra.cli import main as command_line
+
+    command_line()
+
+
+def opened(environ: Mapping[str, str]) -> socket.socket | None:
+    """A socket that listens where the probes come; None where that cannot be: the daemon tries again, and says why."""
+    address = environ.get("POD_IP", "")
+    try:
+        family = socket.AF_INET6 if ":" in address else socket.AF_INET
+        return socket.create_server((address, names.HEALTH_PORT), family=family, backlog=_WAITING_ROOM)
+    except OSError:
+        return None
