@@ -50,6 +50,8 @@ class Disk:
     devices: set[tuple[str, int, int]] = field(factory=set)
     files: dict[Path, bytes] = field(factory=dict)
     fate: Callable[[str], str] = lambda _: ""
+    recording: Callable[[ClaimRecord], None] = lambda _: None
+    """Told of each record before it is written."""
 
     def write(self, what: str, act: Callable[[], Any]) -> None:
         fate = self.fate(what)
@@ -65,6 +67,7 @@ class RecordFiles:
     disk: Disk
 
     def put(self, record: ClaimRecord) -> None:
+        self.disk.recording(record)
         self.disk.write("record", lambda: self.disk.records.__setitem__(record.uid, record))
 
     def remove(self, uid: str) -> None:

@@ -7,7 +7,6 @@ import yaml
 
 import nvdra
 from nvdra.api import names
-from nvdra.domains.compute_domain import manifests as daemons
 from nvdra.sim import manifests
 from tests.chart import helm, strict, tools
 from tests.chart.helm import GUIDE, NAMESPACE, SERVED, objects, one, pod_of, rendered

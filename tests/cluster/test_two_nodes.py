@@ -46,11 +46,12 @@ async def test_a_lone_worker_waits_and_two_run(bed: Cluster, user: User, pair: s
     assert len(daemons) == 2
     addresses = {pod["status"]["podIP"] for pod in daemons}
     for pod in daemons:
-        hosts = user.kubectl("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--", "cat", "/etc/hosts")
+        in_daemon = ("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--")
+        hosts = user.kubectl(*in_daemon, "cat", "/etc/hosts")
         assert all(address in hosts for address in addresses), hosts
-        state = user.kubectl("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--", "nvidia-imex-ctl",
-                             "-c", "/imexd/imexd.cfg", "-N", "-j")  # fmt: skip
-        assert json.loads(state)["status"] == "UP", state
+        seen = json.loads(user.kubectl(*in_daemon, "nvidia-imex-ctl", "-c", "/imexd/imexd.cfg", "-N", "-j"))["nodes"]
+        pair_of = [seen[here]["connections"][there]["status"] for here in "01" for there in "01"]
+        assert pair_of == ["CONNECTED"] * 4
 
 
 async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user: User, pair: str) -> None:

@@ -26,34 +26,32 @@ def _pid(rig, node):
 
 async def test_a_plugin_killed_at_any_point_of_a_claims_life_comes_to_the_right_end(raised):
     """kill -9 while it joins (record written, label not), waits, wakes (prepared, not fetched), holds, and leaves."""
-    rig = await raised(1, processes=True, kubelet=QUICK)
-    rig.imex("node-1", start_delay=0, ready_after=8)
-    slow = rig.order("delay", verb="patch", resource="nodes", agent="nvdra-kubelet-plugin", seconds=30)
-    await rig.create_domain()
+    rig = await raised(2, processes=True, kubelet=QUICK)
+    slow = rig.order("delay", verb="patch", resource="nodes", agent="nvdra-kubelet-plugin", seconds=30, count=1)
+    await rig.create_domain(wanted=2)
     await rig.create_worker("a", "node-1")
-    await rig.until("recorded", rig.records)
+    await rig.until("the label is on its way", lambda: slow.hits)
+    assert len(rig.records()) == 1
     assert await rig.label("node-1") == ""
     await _kill(rig)
-    rig.rack.api.faults.cancel(slow)
     await rig.until("joined", lambda: rig.label("node-1"))
+    await rig.until("node-1 is ready, and waits", lambda: _counts(rig, "1/2"))
     assert not rig.records()[0]["released"]
     await _kill(rig)
-    await rig.until("a daemon", rig.daemons)
-    node = rig.rack.nodes["node-1"]
-    await rig.until("the daemon runs", lambda: _phase_of_daemon(rig))
-    await node.kubelet.stop()
+    await rig.rack.nodes["node-1"].kubelet.stop()
+    await rig.create_worker("b", "node-2")
     await rig.until("released while nobody listens", lambda: rig.records()[0]["released"])
     await _kill_unsupervised(rig)
-    await node.kubelet.start()
-    await rig.running("a")
+    await rig.rack.nodes["node-1"].kubelet.start()
+    await rig.running("a", "b")
     assert "channel0" in await rig.log("a")
     worker = rig.container("node-1", "a", "worker")
     await _kill(rig)
     assert rig.container("node-1", "a", "worker") is worker
-    rig.order("delay", verb="patch", resource="nodes", agent="nvdra-kubelet-plugin", seconds=30)
+    slow = rig.order("delay", verb="patch", resource="nodes", agent="nvdra-kubelet-plugin", seconds=30, count=1)
     await rig.delete(PODS, "a")
-    await rig.until("leaving", lambda: [r for r in rig.records() if r["leaving"]])
-    rig.mend()
+    await rig.until("the label is on its way off", lambda: slow.hits)
+    assert rig.records()[0]["leaving"]
     await _kill(rig)
     await rig.delete_all()
     await rig.clean()
@@ -99,10 +97,6 @@ async def _same(rig, pid):
 
 async def _counts(rig, text):
     return (await rig.domain())["status"].get("nodesReady") == text
-
-
-async def _phase_of_daemon(rig):
-    return [p for p in await rig.daemons() if p["status"].get("phase") == "Running"]
 
 
 async def _kill_unsupervised(rig):

@@ -41,6 +41,7 @@ class ControllerWorld(World):
         self.daemons: dict[str, tuple[str, bool]] = {}
         self.labels: dict[str, str] = dict.fromkeys(NODES, "")
         self.indices: dict[tuple[str, str, str], int] = {}
+        self.owners: dict[tuple[str, str, int], str] = {}
         self.latched: set[str] = set()
         self.emptied: set[str] = set()
         self.formed_once: set[str] = set()
@@ -208,6 +209,8 @@ class ControllerWorld(World):
                 if entry.index >= 0:
                     first = self.indices.setdefault((uid, roster.cliqueID, entry.nodeName), entry.index)
                     assert entry.index == first, f"{entry.nodeName} was moved from index {first} to {entry.index}"
+                    owner = self.owners.setdefault((uid, roster.cliqueID, entry.index), entry.nodeName)
+                    assert owner == entry.nodeName, f"index {entry.index} of {owner} is given again, others are unused"
 
     @invariant()
     def labels_of_living_domains_stay(self):

@@ -9,7 +9,7 @@ from nvdra.domains.compute_domain import facts, things
 from nvdra.domains.imex_domain import roster
 from tests.world.controller_world import ControllerWorld
 
-BUDGET = settings(max_examples=40, stateful_step_count=25)
+BUDGET = settings(max_examples=30, stateful_step_count=25)
 # a mutant need only be caught: its story is not told, so it is not shortened either
 HUNT = settings(max_examples=150, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False)
 

@@ -57,7 +57,7 @@ def test_ls_of_devices_only_prints_as_the_guide_does(tmp_path):
         pytest.skip("mknod is refused here; the stand-in has a test of its own")
     lines = ls(tmp_path, str(tmp_path), hidden=True, long=True)
     assert lines[0].startswith("total ")
-    assert re.fullmatch(r"crw-rw-rw- 1 root root +507, 0 [A-Z][a-z]{2} [ \d]\d \d\d:\d\d channel0", lines[-1])
+    assert re.fullmatch(r"crw-rw-rw- +1 root root +507, 0 [A-Z][a-z]{2} [ \d]\d \d\d:\d\d channel0", lines[-1])
     assert lines == _gnu(tmp_path, "-la")
 
 
