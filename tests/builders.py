@@ -10,8 +10,10 @@ import yaml
 from attrs import define, field
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import ComputeDomain, Roster
 from nvdra.api.kinds import Kind
-from nvdra.api.objects import ComputeDomain, Node, Pod, ResourceClaimTemplate, Roster
+from nvdra.api.objects import Node, Pod
+from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.errors import NotFound
 from nvdra.sim.apiserver.inprocess import InProcess
 from nvdra.sim.apiserver.store import ObjectStore

@@ -26,7 +26,8 @@ from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.queue import Key
 from nvdra.errors import Again
-from nvdra.ports import CdiSpec, ChannelNumbers, Cluster, DeviceNode, Edits
+from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits
+from nvdra.ports import Cluster
 from tests.builders import CLIQUE, OWN
 from tests.virtual_time import clock, wall
 
@@ -235,6 +236,12 @@ class Plugin:
     def lets_go(self, uid: str, kind: str = "channel") -> None:
         call = self.call(uid) or Call(uid, "default", f"claim-{uid}", kind)
         self.put(attrs.evolve(call, wanted=False, fetched=False, calling=0))
+
+    def is_told_so(self, uid: str) -> None:
+        """The gate's last act: the kubelet has its answer, and a claim that was never recorded is forgotten."""
+        call = self.call(uid)
+        if call is not None and not call.wanted and self.engine.store.get(RECORDS, uid) is None:
+            self.engine.store.drop(CALLS, call)
 
     def put(self, call: Call) -> None:
         self.engine.store.put(CALLS, call)

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from nvdra.adapters.files import DiskFiles
 from nvdra.errors import Refused
-from nvdra.ports import CdiSpec, DeviceNode, Edits, Mount
+from nvdra.node import CdiSpec, DeviceNode, Edits, Mount
 
 _NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _DEVICE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")

@@ -11,7 +11,7 @@ from typing import Final
 from attrs import frozen
 
 from nvdra.errors import Again, Refused
-from nvdra.ports import DeviceNode
+from nvdra.node import DeviceNode
 
 FOLDER_MODE: Final = 0o755
 _STAND_IN: Final = re.compile(rb"nvdra stand-in for c (\d+) (\d+)\n")

@@ -13,7 +13,7 @@ from attrs import field, frozen
 
 from nvdra.adapters.devnodes import device_number
 from nvdra.errors import Refused
-from nvdra.ports import DeviceNode, Edits, Mount
+from nvdra.node import DeviceNode, Edits, Mount
 
 LIBRARY_FOLDERS: Final = (
     "/",

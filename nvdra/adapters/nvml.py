@@ -17,7 +17,7 @@ from typing import Any, Final
 from attrs import define, field
 
 from nvdra.adapters.driver_root import LIBRARY_FOLDERS, NVML_LIBRARY, DriverRoot
-from nvdra.ports import Fabric, Gpu, NvmlReading
+from nvdra.node import Fabric, Gpu, NvmlReading
 
 TIME_LIMIT: Final = 10.0
 _one_at_a_time: Final = threading.Lock()

@@ -9,7 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
-from nvdra.ports import ChannelNumbers
+from nvdra.node import ChannelNumbers
 
 CHANNELS_DEVICE: Final = "nvidia-caps-imex-channels"
 CAPS_DEVICE: Final = "nvidia-caps"

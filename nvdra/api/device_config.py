@@ -11,8 +11,8 @@ from attrs import frozen
 from cattrs import transform_error
 
 from nvdra.api import names
-from nvdra.api.objects import AllocationConfig, AllocationResult, ResourceClaim
 from nvdra.api.records import RecordedDevice
+from nvdra.api.resources import AllocationConfig, AllocationResult, ResourceClaim
 from nvdra.errors import ConfigError
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)

@@ -8,7 +8,7 @@ from typing import Final
 
 from attrs import frozen
 
-from nvdra.ports import Fabric, Gpu, NvmlReading
+from nvdra.node import Fabric, Gpu, NvmlReading
 
 NOT_SUPPORTED: Final = 0
 COMPLETED: Final = 3

@@ -4,7 +4,7 @@ from typing import Generic, TypeVar
 
 from attrs import evolve, frozen
 
-from nvdra.api import names, objects
+from nvdra.api import computedomain, names, objects, resources
 
 T = TypeVar("T")
 
@@ -50,17 +50,19 @@ PODS = Kind(objects.Pod, "Pod", "pods")
 EVENTS = Kind(objects.Event, "Event", "events")
 DAEMON_SETS = Kind(objects.DaemonSet, "DaemonSet", "daemonsets", group="apps")
 LEASES = Kind(objects.Lease, "Lease", "leases", group="coordination.k8s.io")
-RESOURCE_CLAIMS = Kind(objects.ResourceClaim, "ResourceClaim", "resourceclaims", group="resource.k8s.io")
+RESOURCE_CLAIMS = Kind(resources.ResourceClaim, "ResourceClaim", "resourceclaims", group="resource.k8s.io")
 CLAIM_TEMPLATES = Kind(
-    objects.ResourceClaimTemplate, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io"
+    resources.ResourceClaimTemplate, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io"
 )
 RESOURCE_SLICES = Kind(
-    objects.ResourceSlice, "ResourceSlice", "resourceslices", group="resource.k8s.io", namespaced=False
+    resources.ResourceSlice, "ResourceSlice", "resourceslices", group="resource.k8s.io", namespaced=False
 )
 COMPUTE_DOMAINS = Kind(
-    objects.ComputeDomain, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP
+    computedomain.ComputeDomain, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP
 )
-ROSTERS = Kind(objects.Roster, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP)
+ROSTERS = Kind(
+    computedomain.Roster, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP
+)
 
 RESOURCE_API_VERSIONS = ("v1", "v1beta2", "v1beta1")
 """Versions of resource.k8s.io that we speak, newest first."""

@@ -6,7 +6,7 @@ from nvdra.api.fabric import Clique
 from nvdra.api.kinds import Local
 from nvdra.api.records import ClaimRecord, PodRef, RecordedDevice
 from nvdra.core.findings import Finding
-from nvdra.ports import CdiSpec, ChannelNumbers
+from nvdra.node import CdiSpec, ChannelNumbers
 
 CLAIM_CDI_KIND = "k8s.compute-domain.nvidia.com/claim"
 

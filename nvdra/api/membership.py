@@ -5,7 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from attrs import frozen
 
 from nvdra.api import names
-from nvdra.api.objects import Condition, ContainerStatus, Node, Pod, ResourceSlice
+from nvdra.api.meta import Condition
+from nvdra.api.objects import ContainerStatus, Node, Pod
+from nvdra.api.resources import ResourceSlice
 
 CLIQUE_ATTRIBUTE = "clique"
 """On channel-0 of a node's ResourceSlice: the plugin's own NVML reading. Absent while it is not known."""

@@ -18,7 +18,7 @@ from nvdra.adapters.imex.binaries import IMEX
 from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.kube.reflector import Reflector
 from nvdra.api import kinds
-from nvdra.api.objects import Roster
+from nvdra.api.computedomain import Roster
 from nvdra.apps.daemon_http import routes, serve
 from nvdra.apps.daemon_probe import Probe
 from nvdra.apps.daemon_settings import ImexDaemonSettings

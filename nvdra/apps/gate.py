@@ -17,8 +17,8 @@ from nvdra.api import names
 from nvdra.api.device_config import Request, request_of
 from nvdra.api.kinds import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, Call
-from nvdra.api.objects import ResourceClaim
 from nvdra.api.records import ClaimRecord, PodRef
+from nvdra.api.resources import ResourceClaim
 from nvdra.domains.channel_claim.things import Waker
 from nvdra.domains.channel_claim.voice import Memory, wait_text
 from nvdra.engine.domain import Told
@@ -188,9 +188,16 @@ class Gate:
         return None
 
     def _left(self, told: Told, uid: str) -> str | None:
-        """Released; or a Prepare came meanwhile, and then waiting longer would not help."""
-        call = self.engine.store.get(CALLS, uid)
-        return WANTED_AGAIN if call is not None and call.wanted else _let_go(told)
+        """Released; or a Prepare came meanwhile, and then waiting longer would not help.
+
+        The store is asked too: it knows that nothing is exposed before the node is given back, which needs the API.
+        """
+        store = self.engine.store
+        call, record = store.get(CALLS, uid), store.get(RECORDS, uid)
+        if call is not None and call.wanted:
+            return WANTED_AGAIN
+        hidden = store.get(DISK_SPECS, uid) is None and (record is None or record.leaving)
+        return "Released" if hidden else _let_go(told)
 
     def _put(self, call: Call) -> None:
         self.engine.store.put(CALLS, call)

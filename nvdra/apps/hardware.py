@@ -24,10 +24,11 @@ from nvdra.api.local import (
     NodeReading,
 )
 from nvdra.api.membership import CLIQUE_ATTRIBUTE
-from nvdra.api.objects import Attribute, Device
+from nvdra.api.resources import Attribute, Device
 from nvdra.engine.store import Store
 from nvdra.errors import NvdraError
-from nvdra.ports import Files, Nvml, ProcDevices
+from nvdra.node import Nvml, ProcDevices
+from nvdra.ports import Files
 
 log = logging.getLogger(__name__)
 

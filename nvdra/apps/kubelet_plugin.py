@@ -32,7 +32,8 @@ from nvdra.domains.daemon_claim import things as daemon_things
 from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.recorder import Meter, NoMeter, Recorder
-from nvdra.ports import Announcer, Cluster, DeviceNodes, Edits, Nvml, ProcDevices, Subject
+from nvdra.node import DeviceNodes, Edits, Nvml, ProcDevices
+from nvdra.ports import Announcer, Cluster, Subject
 
 RESYNC = 60.0
 

@@ -14,8 +14,8 @@ from nvdra.api import kinds, names
 from nvdra.api.kinds import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
 from nvdra.api.membership import leaving_patch
-from nvdra.api.objects import ResourceClaim
 from nvdra.api.records import ClaimRecord
+from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import rfc3339
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, NotFound, NvdraError

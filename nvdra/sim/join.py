@@ -9,8 +9,8 @@ from typing import Any
 from attrs import asdict, frozen
 
 from nvdra.api import names
+from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.kinds import COMPUTE_DOMAINS, PODS, RESOURCE_SLICES, Kind
-from nvdra.api.objects import ComputeDomain
 from nvdra.errors import NvdraError
 from nvdra.sim.apiserver.counters import Counts
 from nvdra.sim.instances import launcher

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from attrs import asdict, evolve, frozen
 
-from nvdra.ports import ChannelNumbers, Fabric, Gpu, NvmlReading
+from nvdra.node import ChannelNumbers, Fabric, Gpu, NvmlReading
 from nvdra.sim.imex.settings import DRIVER_VERSION, Place, place_of
 from nvdra.sim.imex.shims import write_shims
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from attrs import frozen
 
 from nvdra.errors import ConfigError
-from nvdra.ports import Fabric
+from nvdra.node import Fabric
 from nvdra.sim.nvml import cluster_uuid, in_clique
 
 FIRST_CLIQUE = 32766

@@ -2,8 +2,11 @@
 
 import os
 import statistics
+import tempfile
 import time
+from pathlib import Path
 
+import pytest
 from grpc import aio
 
 from nvdra.adapters.files import DiskFiles
@@ -28,9 +31,17 @@ async def _timed(call, request):
     return spent * 1000, errors
 
 
-async def test_latency_of_prepare_and_unprepare():
+@pytest.fixture
+def disk():
+    """A folder on a disk, where syncing costs what it costs, with a short name: sockets are in it."""
+    with tempfile.TemporaryDirectory(prefix="nvdra-", dir=os.environ.get("NVDRA_BENCH_DISK", "/tmp")) as folder:
+        yield Path(folder)
+
+
+async def test_latency_of_prepare_and_unprepare(disk):
     """On a node without fabric nothing but the driver's own work is in the way: record, label, release, answer."""
-    async with Rack(RackSettings(Topology(nodes=1, without_fabric=1), launcher=launcher)) as rack:
+    settings = RackSettings(Topology(nodes=1, without_fabric=1), launcher=launcher, root=disk)
+    async with Rack(settings) as rack:
         rig = Rig(rack)
         await rig.published(2)
         rows = {}

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import installation
+from tests.cluster import audit, installation
 from tests.cluster.bed import cluster, tools
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.bed.versions import NEWEST
@@ -43,9 +43,11 @@ def user(bed: Cluster) -> User:
 
 
 @pytest.fixture(scope="session")
-def driver(bed: Cluster, user: User) -> None:
-    """The driver is installed as the user guide says, by Helm, and ready."""
+def driver(bed: Cluster, user: User) -> Iterator[None]:
+    """The driver is installed as the user guide says, by Helm, and ready; in the end, nothing it asked for was refused."""
     images = archive()
     bed.bring_image(images)
     installation.by_helm(user, images.stem)
     until("the driver is ready", lambda: installation.ready(user), 90)
+    yield
+    assert audit.refused(bed) == [], "the API server's audit log has requests of ours that were answered with 403"

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from nvdra.api.kinds import NODES, PODS, Local
-from nvdra.api.objects import Meta, Node
+from nvdra.api.meta import Meta
+from nvdra.api.objects import Node
 from nvdra.engine import store as stores
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store

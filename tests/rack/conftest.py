@@ -9,10 +9,20 @@ from nvdra.sim.instances import launcher
 from nvdra.sim.kube.kubelet.settings import Settings
 from nvdra.sim.rack import Rack, RackSettings
 from nvdra.sim.topology import Topology
+from tests import tools
 from tests.rack.rig import Rig
 
 PATIENT = Settings(first_back_off=0.5, unprepare_retry=(1, 1))
 """A real kubelet's patience, but for what would make tests slow: back-off of containers, retries of releases."""
+
+
+@pytest.fixture(scope="session")
+def kubectl():
+    """Where the real kubectl is."""
+    found = tools.kubectl()
+    if found is None:
+        pytest.skip("no kubectl here, and none could be fetched; set NVDRA_KUBECTL")
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,7 @@ import pytest
 
 from nvdra.adapters.kubelet import wire
 from nvdra.sim.kube.kinds import CLAIMS, PODS
-from tests.rack.kubelet import devices, prepare, unprepare
+from tests.rack.kubelet import UNPREPARE, call, devices, prepare, unprepare
 
 CHANNEL = "k8s.compute-domain.nvidia.com/claim"
 
@@ -46,6 +46,15 @@ async def test_unprepare_works_while_the_api_server_is_silent(rig):
     rig.mend()
     await rig.until("no record is left", lambda: not rig.records())
     assert await rig.label("node-1") == ""
+
+
+async def test_unprepare_does_not_wait_for_an_api_server_that_takes_its_time(rig):
+    """A request that hangs for a minute holds up the node's label only: the kubelet has its answer at once."""
+    claim = await rig.claim_of("a")
+    rig.order("silence", agent="nvdra-kubelet-plugin", seconds=60)
+    socket = rig.plugin_folder() / "dra.sock"
+    assert (await call(socket, UNPREPARE, claim, limit=5)).error == ""
+    assert not _files(rig, claim)
 
 
 async def test_unprepare_of_an_unknown_claim_is_success(rig):

@@ -7,7 +7,7 @@ import attrs
 import pytest
 
 from nvdra.api import names
-from nvdra.ports import NvmlReading
+from nvdra.node import NvmlReading
 from nvdra.sim import manifests
 from nvdra.sim.kube.kinds import CLAIMS, DAEMON_SETS, PODS, SLICES
 from nvdra.sim.nvml import change_fabric, gpus_of, in_clique, write_hardware

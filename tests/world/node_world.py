@@ -10,7 +10,7 @@ from nvdra.api import kinds, names
 from nvdra.api.local import DISK_SPECS, RECORDS, DiskSpec
 from nvdra.apps.controller import Controller
 from nvdra.errors import NotFound
-from nvdra.ports import CdiSpec, Edits
+from nvdra.node import CdiSpec, Edits
 from tests.builders import CLIQUE, OWN, Little
 from tests.nodes import DOMAINS as FOLDERS
 from tests.nodes import Disk, Plugin, reading
@@ -217,6 +217,8 @@ class NodeWorld(World):
             if self.known(uid):
                 self.plugin.lets_go(uid, "channel" if uid in CHANNELS else "daemon")
         self.passes(200)
+        for uid in (*CHANNELS, *DAEMONS):
+            self.plugin.is_told_so(uid)
         assert self.plugin.left == {}, "something is left on the node"
         assert self.label() == "", "the node is not given back"
         assert self.plugin.engine.cells == {}, "something is left in memory"

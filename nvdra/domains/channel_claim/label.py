@@ -5,8 +5,10 @@ import asyncio
 from attrs import frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.membership import joining_patch, leaving_patch
-from nvdra.api.objects import ComputeDomain, Meta, Node
+from nvdra.api.meta import Meta
+from nvdra.api.objects import Node
 from nvdra.api.records import ClaimRecord
 from nvdra.domains.channel_claim.snapshot import ChannelClaimSnapshot
 from nvdra.engine.store import Store

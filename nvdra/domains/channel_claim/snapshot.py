@@ -3,6 +3,7 @@
 from attrs import field, frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import Roster, RosterEntry
 from nvdra.api.kinds import Kind
 from nvdra.api.local import (
     CALLS,
@@ -16,12 +17,12 @@ from nvdra.api.local import (
     DiskSpec,
     NodeReading,
 )
-from nvdra.api.objects import Node, Roster, RosterEntry
+from nvdra.api.objects import Node
 from nvdra.api.records import ClaimRecord
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
 from nvdra.errors import NotYet
-from nvdra.ports import CdiSpec, DeviceNode, Edits
+from nvdra.node import CdiSpec, DeviceNode, Edits
 
 KIND = "channel-claim"
 CHANNEL_FOLDER = "/dev/nvidia-caps-imex-channels"

@@ -16,7 +16,8 @@ from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSna
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, Refused
-from nvdra.ports import Cdi, Cluster, DeviceNode, DeviceNodes, Records, WallClock
+from nvdra.node import Cdi, DeviceNode, DeviceNodes, Records
+from nvdra.ports import Cluster, WallClock
 
 FIRST_WAKE_UP = 5.0
 LAST_WAKE_UP = 60.0

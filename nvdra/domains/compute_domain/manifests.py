@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from attrs import field, frozen
 
 from nvdra.api import names
-from nvdra.api.objects import ComputeDomain
+from nvdra.api.computedomain import ComputeDomain
 from nvdra.ports import Json
 
 

@@ -1,7 +1,7 @@
 """Live looks at the ComputeDomain, before what our view of it, which may be old, must not decide alone."""
 
 from nvdra.api import kinds
-from nvdra.api.objects import ComputeDomain
+from nvdra.api.computedomain import ComputeDomain
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 from nvdra.engine.store import Store
 from nvdra.errors import Again, NotFound

@@ -6,8 +6,10 @@ from typing import Any
 from attrs import frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import ComputeDomain, Roster
 from nvdra.api.membership import Member, members_of
-from nvdra.api.objects import ComputeDomain, DaemonSet, Node, Pod, ResourceClaimTemplate, ResourceSlice, Roster
+from nvdra.api.objects import DaemonSet, Node, Pod
+from nvdra.api.resources import ResourceClaimTemplate, ResourceSlice
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
 

@@ -6,16 +6,9 @@ import attrs
 from attrs import field, frozen
 
 from nvdra.api import kinds
+from nvdra.api.computedomain import ComputeDomain, ComputeDomainStatus, DomainNode, ImexDomainStatus, Roster
 from nvdra.api.membership import Member, waiting_text
-from nvdra.api.objects import (
-    ComputeDomain,
-    ComputeDomainStatus,
-    Condition,
-    DomainNode,
-    ImexDomainStatus,
-    Meta,
-    Roster,
-)
+from nvdra.api.meta import Condition, Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
 from nvdra.domains.compute_domain.facts import FORMED

@@ -7,7 +7,8 @@ from attrs import field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.membership import leaving_patch
-from nvdra.api.objects import Meta, ResourceClaimTemplate
+from nvdra.api.meta import Meta
+from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
 from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone

@@ -14,7 +14,8 @@ from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, 
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, Later, NotFound, Refused
-from nvdra.ports import Cdi, CdiSpec, Cluster, DeviceNode, Edits, Files, Mount, Records
+from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
+from nvdra.ports import Cluster, Files
 
 NOTE_AFTER = 3.0
 """A daemon that is not ready this soon says why; before, it is merely starting."""

@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from nvdra.api.objects import RosterEntry
+from nvdra.api.computedomain import RosterEntry
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.imex_daemon.files import wanted_hosts, wanted_nodes
 from nvdra.domains.imex_daemon.snapshot import Identity, ImexDaemonSnapshot, same_address

@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from attrs import field, frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import Roster, RosterEntry
 from nvdra.api.kinds import Local
-from nvdra.api.objects import Roster, RosterEntry
 from nvdra.domains.imex_daemon.symptoms import Ended
 from nvdra.domains.imex_daemon.views import DomainView
 from nvdra.engine.queue import Key

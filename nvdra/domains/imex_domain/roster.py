@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Mapping
 import attrs
 from attrs import define, field, frozen
 
+from nvdra.api.computedomain import RetiredIndex, RosterEntry
 from nvdra.api.membership import Member
-from nvdra.api.objects import RetiredIndex, RosterEntry
 from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
 
 

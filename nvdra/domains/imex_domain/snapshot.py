@@ -5,8 +5,10 @@ from collections.abc import Iterable
 from attrs import frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.computedomain import ComputeDomain, ImexDomainStatus, Roster
 from nvdra.api.membership import Member, joined_clique, members_of
-from nvdra.api.objects import ComputeDomain, ImexDomainStatus, Node, Pod, ResourceSlice, Roster
+from nvdra.api.objects import Node, Pod
+from nvdra.api.resources import ResourceSlice
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
 

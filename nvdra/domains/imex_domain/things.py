@@ -6,7 +6,8 @@ import attrs
 from attrs import field, frozen
 
 from nvdra.api import kinds, names
-from nvdra.api.objects import Meta, Roster
+from nvdra.api.computedomain import Roster
+from nvdra.api.meta import Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
 from nvdra.domains.imex_domain.facts import has_formed

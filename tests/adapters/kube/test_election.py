@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvdra.adapters.kube.election import Election, LeadershipLost, Terms
-from nvdra.api.objects import Lease, LeaseSpec, Meta
+from nvdra.api.meta import Meta
+from nvdra.api.objects import Lease, LeaseSpec
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound
 
 TERMS = Terms(15, 10.0, 2.0)

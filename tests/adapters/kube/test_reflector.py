@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 
 from nvdra.adapters.kube.reflector import LAGGING_SECONDS, Reflector
 from nvdra.api.kinds import NODES
-from nvdra.api.objects import Meta, Node
+from nvdra.api.meta import Meta
+from nvdra.api.objects import Node
 from nvdra.errors import Again, ApiError, Gone
 from nvdra.ports import Listing, WatchEvent
 

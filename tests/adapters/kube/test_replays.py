@@ -4,7 +4,8 @@ import pytest
 
 from nvdra.adapters.kube.reflector import Reflector
 from nvdra.api.kinds import NODES
-from nvdra.api.objects import Meta, Node
+from nvdra.api.meta import Meta
+from nvdra.api.objects import Node
 from nvdra.ports import Listing, WatchEvent
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from nvdra.adapters.cdi import CLAIM_KIND, CdiFolder, qualified
 from nvdra.errors import Refused
-from nvdra.ports import CdiSpec, DeviceNode, Edits, Mount
+from nvdra.node import CdiSpec, DeviceNode, Edits, Mount
 
 UID = "0c6ad9b8-3c1e-4f0a-9a57-5b1f4c0e8a11"
 CHANNEL = DeviceNode("/dev/nvidia-caps-imex-channels/channel0", 508, 0)

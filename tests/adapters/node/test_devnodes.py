@@ -7,7 +7,7 @@ from attrs import evolve
 
 from nvdra.adapters.devnodes import DiskDeviceNodes, device_number
 from nvdra.errors import Again, Refused
-from nvdra.ports import DeviceNode
+from nvdra.node import DeviceNode
 
 NODES = (
     DeviceNode("/dev/nvidia-caps-imex-channels/channel0", 508, 0),

@@ -5,7 +5,7 @@ import pytest
 from nvdra.adapters.devnodes import DiskDeviceNodes
 from nvdra.adapters.driver_root import BINARY_FOLDERS, DriverRoot, daemon_edits
 from nvdra.errors import Refused
-from nvdra.ports import DeviceNode, Edits, Mount
+from nvdra.node import DeviceNode, Edits, Mount
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 RO = ("ro", "nosuid", "nodev", "bind")

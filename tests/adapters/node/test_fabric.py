@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nvdra.api.fabric import ZERO_UUID, Clique, clique_of, driver_version
-from nvdra.ports import Fabric, Gpu, NvmlReading
+from nvdra.node import Fabric, Gpu, NvmlReading
 
 UUID = "5a3f0000-1111-2222-3333-444455556666"
 IN = Fabric(state=3, status=0, cluster_uuid=UUID, clique_id=7)

@@ -7,7 +7,7 @@ import pytest
 
 from nvdra.adapters.driver_root import DriverRoot
 from nvdra.adapters.nvml import NvmlLibrary
-from nvdra.ports import Fabric, Gpu, NvmlReading
+from nvdra.node import Fabric, Gpu, NvmlReading
 
 pytestmark = pytest.mark.skipif(shutil.which("gcc") is None, reason="the mock NVML is C, and there is no gcc")
 

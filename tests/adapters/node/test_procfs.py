@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from nvdra.adapters.procfs import ProcFiles
-from nvdra.ports import ChannelNumbers
+from nvdra.node import ChannelNumbers
 
 DEVICES = """Character devices:
   1 mem

@@ -9,7 +9,8 @@ from attrs import define, field
 
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api.kinds import Kind
-from nvdra.api.objects import Attribute, Device, Meta, ResourceSlice
+from nvdra.api.meta import Meta
+from nvdra.api.resources import Attribute, Device, ResourceSlice
 from nvdra.errors import Again, Conflict, Gone, NotFound, Refused
 from nvdra.ports import Json, Listing, WatchEvent
 

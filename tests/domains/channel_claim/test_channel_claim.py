@@ -13,7 +13,7 @@ from nvdra.apps.controller import Controller
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER
 from nvdra.domains.channel_claim.voice import wait_text
 from nvdra.errors import ApiError
-from nvdra.ports import CdiSpec, ChannelNumbers, DeviceNode, Edits
+from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits
 from tests.builders import CLIQUE, OWN, Little
 from tests.nodes import NUMBERS, Plugin, label, reading
 from tests.unreliable import Unreliable

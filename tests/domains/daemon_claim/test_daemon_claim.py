@@ -11,7 +11,7 @@ from nvdra.api.local import DAEMON_STATUSES, DISK_SPECS, DaemonStatus, DiskSpec
 from nvdra.api.records import PodRef
 from nvdra.core.waits import reasons
 from nvdra.errors import Refused
-from nvdra.ports import CdiSpec, ChannelNumbers, DeviceNode, Edits, Mount
+from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits, Mount
 from tests.builders import CLIQUE, OWN, Little
 from tests.nodes import DOMAINS, Plugin, reading
 from tests.virtual_time import until, virtually

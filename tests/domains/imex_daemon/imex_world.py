@@ -9,7 +9,8 @@ from typing import Any
 
 from attrs import define, field
 
-from nvdra.api.objects import Meta, Roster, RosterEntry
+from nvdra.api.computedomain import Roster, RosterEntry
+from nvdra.api.meta import Meta
 from nvdra.apps.daemon import ImexDaemon
 from nvdra.apps.daemon_settings import daemon_settings
 from nvdra.domains.imex_daemon.hosts import EMPTY_SLOT

@@ -5,7 +5,7 @@ import pytest
 
 from nvdra import loader
 from nvdra.adapters.files import DiskFiles
-from nvdra.api.objects import RosterEntry
+from nvdra.api.computedomain import RosterEntry
 from nvdra.apps import statecharts
 from nvdra.core.findings import Finding, holding
 from nvdra.core.laws import check

@@ -3,7 +3,7 @@
 import asyncio
 import os
 
-from nvdra.ports import ChannelNumbers, Fabric, NvmlReading
+from nvdra.node import ChannelNumbers, Fabric, NvmlReading
 from nvdra.sim.nvml import (
     NO_LIBRARY,
     PretendNvml,
