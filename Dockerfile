@@ -23,7 +23,7 @@ RUN /venv/bin/pip wheel --no-deps --wheel-dir /wheels . \
  && rm -rf "$SITE/bin" \
  && python3 -m compileall -q --invalidation-mode unchecked-hash -s /out -p / "$SITE" \
  && mkdir -p /out/usr/local/bin \
- && printf '#!/usr/bin/python3\nfrom nvdra.cli import main\n\nmain()\n' >/out/usr/local/bin/nvdra \
+ && printf '#!/usr/bin/python3\nfrom nvdra.start import main\n\nmain()\n' >/out/usr/local/bin/nvdra \
  && chmod 755 /out/usr/local/bin/nvdra
 
 FROM python

@@ -6,7 +6,7 @@ from typing import Any, Generic, Literal, Protocol, TypeVar
 
 from attrs import frozen
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -11,7 +11,7 @@ from attrs import define, field
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain, Roster
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.objects import Node, Pod
 from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.errors import NotFound

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from attrs import define, field
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import ApiError
 from nvdra.ports import Cluster, Listing
 

@@ -12,7 +12,8 @@ from typing import Final
 
 from attrs import define, field, frozen
 
-from nvdra.api.kinds import NODES, RESOURCE_SLICES, Kind
+from nvdra.api.kind import Kind
+from nvdra.api.kinds import NODES, RESOURCE_SLICES
 from nvdra.api.resources import Attribute, Device, Pool, ResourceSlice
 from nvdra.errors import Again, Conflict, Gone, NotFound, Refused
 from nvdra.ports import Cluster, Json

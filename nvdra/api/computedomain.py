@@ -6,6 +6,8 @@ patches, or manifests that we own entirely.
 
 from attrs import frozen
 
+from nvdra.api import names
+from nvdra.api.kind import Kind
 from nvdra.api.meta import Condition, Meta
 
 
@@ -133,3 +135,7 @@ class Roster:
     def entry(self, node_name: str) -> RosterEntry | None:
         """The entry of that node, or None."""
         return next((e for e in self.daemons if e.nodeName == node_name), None)
+
+
+COMPUTE_DOMAINS = Kind(ComputeDomain, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP)
+ROSTERS = Kind(Roster, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP)

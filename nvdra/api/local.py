@@ -3,7 +3,7 @@
 from attrs import field, frozen
 
 from nvdra.api.fabric import Clique
-from nvdra.api.kinds import Local
+from nvdra.api.kind import Local
 from nvdra.api.records import ClaimRecord, PodRef, RecordedDevice
 from nvdra.core.findings import Finding
 from nvdra.node import CdiSpec, ChannelNumbers

@@ -5,6 +5,8 @@ from typing import Final
 GROUP: Final = "resource.nvidia.com"
 VERSION: Final = "v1beta1"
 CD_DRIVER: Final = "compute-domain.nvidia.com"
+RESOURCE_API_VERSIONS: Final = ("v1", "v1beta2", "v1beta1")
+"""Versions of resource.k8s.io that we speak, newest first."""
 DRIVER_NAMESPACE: Final = "nvidia-dra-driver-gpu"
 
 DOMAIN_LABEL: Final = "resource.nvidia.com/computeDomain"

@@ -17,8 +17,7 @@ from nvdra.adapters.http.server import HttpServer
 from nvdra.adapters.imex.binaries import IMEX
 from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.kube.reflector import Reflector
-from nvdra.api import kinds
-from nvdra.api.computedomain import Roster
+from nvdra.api.computedomain import ROSTERS, Roster
 from nvdra.apps.daemon_http import routes, serve
 from nvdra.apps.daemon_probe import Probe
 from nvdra.apps.daemon_settings import ImexDaemonSettings
@@ -121,7 +120,7 @@ class ImexDaemon:
         settings, key = self.settings, Key(snapshot.KIND, self.settings.identity.domain)
         reflector = Reflector(
             self.cluster,
-            kinds.ROSTERS,
+            ROSTERS,
             engine.store,
             namespace=settings.identity.namespace,
             fields=f"metadata.name={settings.identity.roster}",

@@ -15,7 +15,7 @@ from nvdra.adapters.cdi import qualified
 from nvdra.adapters.kubelet.plugin import ClaimRef, Failure, Prepared, PreparedDevice
 from nvdra.api import names
 from nvdra.api.device_config import Request, request_of
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.api.resources import ResourceClaim

@@ -14,7 +14,7 @@ from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.resources import ResourceClaim
 from nvdra.apps.commands import option, run
 from nvdra.errors import Again, AlreadyExists, ConfigError, Conflict, NotFound, Refused

@@ -11,7 +11,7 @@ from attrs import define
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
 from nvdra.api import kinds, names
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
 from nvdra.api.membership import leaving_patch
 from nvdra.api.records import ClaimRecord

@@ -10,7 +10,7 @@ import yaml
 from attrs import define, field
 
 from nvdra.api import kinds, names
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import NotFound, NvdraError
 from nvdra.ports import Json, Listing
 from nvdra.sim import manifests, tables

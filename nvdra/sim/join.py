@@ -10,7 +10,8 @@ from attrs import asdict, frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
-from nvdra.api.kinds import COMPUTE_DOMAINS, PODS, RESOURCE_SLICES, Kind
+from nvdra.api.kind import Kind
+from nvdra.api.kinds import COMPUTE_DOMAINS, PODS, RESOURCE_SLICES
 from nvdra.errors import NvdraError
 from nvdra.sim.apiserver.counters import Counts
 from nvdra.sim.instances import launcher

@@ -10,7 +10,8 @@ from typing import Any
 from attrs import define, field, frozen
 
 from nvdra.api import names
-from nvdra.api.kinds import DAEMON_SETS, PODS, Kind
+from nvdra.api.kind import Kind
+from nvdra.api.kinds import DAEMON_SETS, PODS
 from nvdra.errors import NvdraError
 from nvdra.sim import manifests
 from nvdra.sim.apiserver.inprocess import InProcess

@@ -39,7 +39,10 @@ UNUSED = (
     "var/cache/apt",
     "var/log",
 )
-LAUNCHER = "#!/usr/bin/python3\nfrom nvdra.cli import main\n\nmain()\n"
+PROJECT = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+MODULE, _, FUNCTION = PROJECT["scripts"]["nvdra"].partition(":")
+LAUNCHER = f"#!/usr/bin/python3\nfrom {MODULE} import {FUNCTION}\n\n{FUNCTION}()\n"
+"""pip's own would import more than it needs."""
 SOURCES = ("nvdra", "statecharts", "chart/crds", "examples", "pyproject.toml", "README.md", "LICENSE")
 
 
@@ -87,8 +90,7 @@ def base_layer() -> Path:
 
 def dependencies_layer() -> Path:
     """What pyproject.toml asks for to run, in the versions of constraints.txt."""
-    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
-    wanted = [line for line in project["dependencies"] if not line.startswith(NOT_IN_CLUSTERS)]
+    wanted = [line for line in PROJECT["dependencies"] if not line.startswith(NOT_IN_CLUSTERS)]
     constraints = CHECKOUT / "constraints.txt"
 
     def make(root: Path) -> None:

@@ -11,6 +11,7 @@ from nvdra.adapters.driver_root import DriverRoot
 from nvdra.adapters.nvml import NvmlLibrary
 from tests.cluster.bed import hardware
 from tests.cluster.bed.layout import Node
+from tests.cluster.image import CHECKOUT, LAUNCHER
 from tests.cluster.oci import Image, write_archive
 
 
@@ -39,6 +40,11 @@ def test_an_archive_holds_each_layer_once_and_says_where(tmp_path: Path) -> None
         config = json.loads(files[_blob(body["config"])])
         assert config["rootfs"]["diff_ids"] == [one["digest"] for one in body["layers"]]
         assert files[_blob(body["layers"][0])] == layer.read_bytes()
+
+
+def test_both_ways_to_the_image_start_the_same_program() -> None:
+    """The Dockerfile's launcher is the one of `make image`."""
+    assert LAUNCHER.replace("\n", "\\n") in (CHECKOUT / "Dockerfile").read_text()
 
 
 @pytest.mark.cluster

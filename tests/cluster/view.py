@@ -15,7 +15,7 @@ from attrs import define, field, frozen
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.api import kinds, names
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import NvdraError
 
 Json = dict[str, Any]

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field, frozen
 
 from nvdra import loader
-from nvdra.api.kinds import Local
+from nvdra.api.kind import Local
 from nvdra.core.findings import Facts, Finding
 from nvdra.core.machine import Interpreter
 from nvdra.core.table import compile_table

@@ -6,7 +6,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from nvdra.api.kinds import NODES, PODS, Local
+from nvdra.api.kind import Local
+from nvdra.api.kinds import NODES, PODS
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node
 from nvdra.engine import store as stores

@@ -12,18 +12,18 @@ from typing import Any
 from attrs import define
 
 from nvdra.api import names
+from nvdra.api.kind import Kind
 from nvdra.errors import NotFound
 from nvdra.sim import manifests
 from nvdra.sim.apiserver.faults import Rule
-from nvdra.sim.kube import kinds
 from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, CLAIMS, DAEMON_SETS, EVENTS, JOBS, NODES, PODS, SLICES
 from nvdra.sim.kube.runtime.containers import Container
 from nvdra.sim.rack import Rack
 
 Json = dict[str, Any]
-DOMAINS = kinds.Kind(dict, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP)
-ROSTERS = kinds.Kind(dict, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP)
-LEASES = kinds.Kind(dict, "Lease", "leases", group="coordination.k8s.io")
+DOMAINS = Kind(dict, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP)
+ROSTERS = Kind(dict, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP)
+LEASES = Kind(dict, "Lease", "leases", group="coordination.k8s.io")
 OWN = names.DRIVER_NAMESPACE
 STAYS = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
 LIMIT = 20.0

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from nvdra.api import names
-from nvdra.sim.kube import kinds
+from nvdra.api.kind import Kind
 from nvdra.sim.kube.kinds import CLAIMS, PODS
 from tests.rack.rig import DOMAINS, OWN
 
-NAMESPACES = kinds.Kind(dict, "Namespace", "namespaces", namespaced=False)
+NAMESPACES = Kind(dict, "Namespace", "namespaces", namespaced=False)
 STATECHARTS = Path(__file__).parents[2] / "statecharts"
 
 

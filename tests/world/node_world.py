@@ -34,8 +34,13 @@ class NodeWorld(World):
         self.tampered: set[str] = set()
         await self.little.node(NODE)
         wires = Unreliable(self.little.client("plugin"), self.fate)
-        self.plugin = Plugin(wires, NODE, Disk(fate=self.fate, recording=self.recording))
+        self.plugin = Plugin(wires, NODE, Disk(fate=self.disk_fate, recording=self.recording))
         self.plugin.start()
+
+    def disk_fate(self, what):
+        """A folder's file is there or not: what a plugin finds unused at its start it sweeps (Recovery, not here)."""
+        fate = self.fate(what)
+        return "before" if fate and what == "file" else fate
 
     # The kubelet.
 

@@ -16,7 +16,8 @@ from nvdra.adapters.kube.config import Access
 from nvdra.adapters.kube.decoding import decode_line, decode_object, decode_page, lines
 from nvdra.adapters.kube.rate import Bucket
 from nvdra.adapters.kube.requests import Observe, Requests, unobserved
-from nvdra.api.kinds import RESOURCE_API_VERSIONS, Kind
+from nvdra.api.kind import Kind
+from nvdra.api.names import RESOURCE_API_VERSIONS
 from nvdra.errors import Again, ConfigError, NotFound
 from nvdra.ports import Json, Listing, PatchType, WatchEvent
 

@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar, cast
 
 import msgspec
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import Again
 
 T = TypeVar("T")

@@ -13,7 +13,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from attrs import define, field
 
 from nvdra.adapters.kube.backoff import Backoff
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import Again, ApiError, Gone
 from nvdra.ports import Cluster, Listing, WatchEvent
 

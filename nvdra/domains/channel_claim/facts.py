@@ -17,7 +17,9 @@ def wanted(seen: ChannelClaimSnapshot) -> Finding:
 @FACTS.add
 def recorded(seen: ChannelClaimSnapshot) -> Finding:
     """Its write-ahead record is on disk."""
-    return Finding(seen.record is not None, "its record is on disk" if seen.record else "")
+    if seen.record is None or (seen.record.leaving and wanted_by_kubelet(seen.call, seen.record).holds):
+        return Finding(False)  # one that says the kubelet has let go is no record of what is wanted
+    return Finding(True, "its record is on disk")
 
 
 @FACTS.add

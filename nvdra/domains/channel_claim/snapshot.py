@@ -4,7 +4,7 @@ from attrs import field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import Roster, RosterEntry
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.local import (
     CALLS,
     CLAIM_CDI_KIND,

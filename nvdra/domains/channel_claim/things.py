@@ -15,8 +15,8 @@ from nvdra.domains.channel_claim.label import NodeLabel
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
-from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, Refused
-from nvdra.node import Cdi, DeviceNode, DeviceNodes, Records
+from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, NvdraError, Refused
+from nvdra.node import Cdi, CdiSpec, DeviceNode, DeviceNodes, Records
 from nvdra.ports import Cluster, WallClock
 
 FIRST_WAKE_UP = 5.0
@@ -109,7 +109,13 @@ class Record:
         self.ports.waker.awake.pop(seen.uid, None)
 
     def _put(self, record: ClaimRecord) -> None:
-        self.ports.records.put(record)
+        try:
+            self.ports.records.put(record)
+        except NvdraError:
+            # it may be on disk all the same: until that is known it counts, and what counts can be cleaned up
+            if self.ports.store.get(RECORDS, record.uid) is None:
+                self.ports.store.put(RECORDS, attrs.evolve(record, leaving=True))
+            raise
         self.ports.store.put(RECORDS, record)
 
     def _peers(self, uid: str) -> tuple[ClaimRecord, ...]:
@@ -185,6 +191,7 @@ class CdiFile:
         self._note(seen.record, missing)
         self.ports.device_nodes.make(missing)
         if seen.disk is None or seen.disk.spec != wanted:
+            self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, CdiSpec(CLAIM_CDI_KIND)))  # whatever becomes of it
             self.ports.cdi.write(wanted, seen.uid)
         self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, wanted))
 

@@ -7,6 +7,7 @@ from attrs import frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain, Roster
+from nvdra.api.kind import Kind
 from nvdra.api.membership import Member, members_of
 from nvdra.api.objects import DaemonSet, Node, Pod
 from nvdra.api.resources import ResourceClaimTemplate, ResourceSlice
@@ -114,7 +115,7 @@ def _target(template: ResourceClaimTemplate) -> str:
     return template.metadata.labels.get(names.TARGET_LABEL, "")
 
 
-LABELLED: tuple[kinds.Kind[Any], ...] = (
+LABELLED: tuple[Kind[Any], ...] = (
     kinds.CLAIM_TEMPLATES,
     kinds.DAEMON_SETS,
     kinds.PODS,
@@ -122,4 +123,4 @@ LABELLED: tuple[kinds.Kind[Any], ...] = (
     kinds.ROSTERS,
 )
 """What carries the domain's label."""
-WATCHED: tuple[kinds.Kind[Any], ...] = (kinds.COMPUTE_DOMAINS, *LABELLED, kinds.RESOURCE_SLICES)
+WATCHED: tuple[Kind[Any], ...] = (kinds.COMPUTE_DOMAINS, *LABELLED, kinds.RESOURCE_SLICES)

@@ -6,6 +6,7 @@ from typing import Any
 from attrs import field, frozen
 
 from nvdra.api import kinds, names
+from nvdra.api.kind import Kind
 from nvdra.api.membership import leaving_patch
 from nvdra.api.meta import Meta
 from nvdra.api.resources import ResourceClaimTemplate
@@ -73,7 +74,7 @@ class Finalizer:
         labels = f"{names.DOMAIN_LABEL}={meta.uid}"
         own = self.ports.settings.namespace
         version = self.ports.settings.resource_version
-        places: tuple[tuple[kinds.Kind[Any], str], ...] = (
+        places: tuple[tuple[Kind[Any], str], ...] = (
             (kinds.NODES, ""),
             (kinds.DAEMON_SETS, own),
             (kinds.ROSTERS, own),
@@ -273,7 +274,7 @@ async def _delete_templates(
         await ports.cluster.delete(kind, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid)
 
 
-async def _strip(cluster: Cluster, kind: kinds.Kind[Any], meta: Meta) -> None:
+async def _strip(cluster: Cluster, kind: Kind[Any], meta: Meta) -> None:
     """Objects that the Go driver made carry its finalizer."""
     if names.FINALIZER in meta.finalizers:
         left = [f for f in meta.finalizers if f != names.FINALIZER]

@@ -13,7 +13,7 @@ from nvdra.api.records import ClaimRecord
 from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, device_name
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
-from nvdra.errors import Conflict, Later, NotFound, Refused
+from nvdra.errors import Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
 from nvdra.ports import Cluster, Files
 
@@ -93,7 +93,13 @@ class Record:
             self.ports.store.drop(CALLS, seen.call)
 
     def _put(self, record: ClaimRecord) -> None:
-        self.ports.records.put(record)
+        try:
+            self.ports.records.put(record)
+        except NvdraError:
+            # it may be on disk all the same: until that is known it counts, and what counts can be cleaned up
+            if self.ports.store.get(RECORDS, record.uid) is None:
+                self.ports.store.put(RECORDS, attrs.evolve(record, leaving=True))
+            raise
         self.ports.store.put(RECORDS, record)
 
 
@@ -145,6 +151,7 @@ class CdiFile:
         if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record)):
             return
         spec = CdiSpec(CLAIM_CDI_KIND, {device_name(seen.record): self._edits(seen, seen.record)})
+        self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, CdiSpec(CLAIM_CDI_KIND)))  # whatever becomes of it
         self.ports.cdi.write(spec, seen.uid)
         self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, spec))
 

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 
 from attrs import field, frozen
 
-from nvdra.api import kinds, names
-from nvdra.api.computedomain import Roster, RosterEntry
-from nvdra.api.kinds import Local
+from nvdra.api import names
+from nvdra.api.computedomain import ROSTERS, Roster, RosterEntry
+from nvdra.api.kind import Local
 from nvdra.domains.imex_daemon.symptoms import Ended
 from nvdra.domains.imex_daemon.views import DomainView
 from nvdra.engine.queue import Key
@@ -159,7 +159,7 @@ class View:
             identity=self.identity,
             now=now,
             stopping=store.get(STOPS, "stop") is not None,
-            roster=store.get(kinds.ROSTERS, f"{self.identity.namespace}/{self.identity.roster}"),
+            roster=store.get(ROSTERS, f"{self.identity.namespace}/{self.identity.roster}"),
             trouble=self.trouble(),
             life=store.get(LIVES, "imex") or Life(),
             reading=store.get(READINGS, "imex"),
@@ -170,7 +170,7 @@ class View:
 
 def declare(store: Store, key: Key) -> None:
     """Everything that this process knows concerns its one key."""
-    for sort in (kinds.ROSTERS, LIVES, READINGS, SIGHTS, DISKS, STOPS):
+    for sort in (ROSTERS, LIVES, READINGS, SIGHTS, DISKS, STOPS):
         store.concern(sort, lambda _: [key])
 
 

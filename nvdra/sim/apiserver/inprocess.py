@@ -8,7 +8,7 @@ import msgspec
 from attrs import define
 
 from nvdra import errors
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.ports import Json, Listing, PatchType, WatchEvent
 from nvdra.sim.apiserver import selectors
 from nvdra.sim.apiserver.collection import Entry

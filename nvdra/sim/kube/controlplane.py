@@ -7,7 +7,7 @@ from typing import Any
 
 from attrs import define, field
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import AlreadyExists
 from nvdra.sim.kube import kinds
 from nvdra.sim.kube.controllers import mpimanifests

@@ -1,6 +1,6 @@
 """The resources that the rack's agents read and write, untyped: their objects are plain dicts."""
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.sim.kube.shapes import Json
 
 

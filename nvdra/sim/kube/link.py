@@ -5,7 +5,7 @@ from typing import TypeVar
 
 from attrs import define
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import Again
 from nvdra.ports import Json, Listing, PatchType, WatchEvent
 from nvdra.sim.kube.removal import NodeCluster

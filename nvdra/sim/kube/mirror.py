@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import Again, Gone
 from nvdra.ports import Cluster
 from nvdra.sim.kube.shapes import Json, Key, key, uid, version

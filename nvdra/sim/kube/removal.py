@@ -2,7 +2,7 @@
 
 from typing import Protocol, TypeVar
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.ports import Cluster
 from nvdra.sim.kube import kinds
 from nvdra.sim.kube.shapes import Json, name, namespace, uid

@@ -8,7 +8,7 @@ import pytest
 from attrs import define, field
 
 from nvdra.adapters.slices import SlicePublisher
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.api.meta import Meta
 from nvdra.api.resources import Attribute, Device, ResourceSlice
 from nvdra.errors import Again, Conflict, Gone, NotFound, Refused

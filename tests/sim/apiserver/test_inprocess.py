@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from nvdra import errors
-from nvdra.api.kinds import CLAIM_TEMPLATES, LEASES, NODES, PODS, RESOURCE_SLICES, Kind
+from nvdra.api.kind import Kind
+from nvdra.api.kinds import CLAIM_TEMPLATES, LEASES, NODES, PODS, RESOURCE_SLICES
 from nvdra.ports import Cluster
 from nvdra.sim.apiserver.inprocess import InProcess
 from nvdra.sim.apiserver.store import ObjectStore

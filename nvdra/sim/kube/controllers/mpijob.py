@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import AlreadyExists, NotFound
 from nvdra.ports import Cluster
 from nvdra.sim.kube import kinds

@@ -6,7 +6,7 @@ from typing import Final
 
 from attrs import define, field
 
-from nvdra.api.kinds import Kind
+from nvdra.api.kind import Kind
 from nvdra.errors import NotFound
 from nvdra.ports import Cluster
 from nvdra.sim.kube import kinds
