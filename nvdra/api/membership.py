@@ -132,7 +132,7 @@ def _why_not_ready(pod: Pod) -> str:
     if pod.metadata.deleting:
         return f"has an IMEX daemon that is going away (pod {pod.metadata.name})"
     note = pod.metadata.annotations.get(names.NOTE_ANNOTATION)
-    if note:
+    if note and not note.startswith(names.WOKEN):
         return f"has an IMEX daemon that is not ready: {note}"
     for status in pod.status.containerStatuses:
         said = _container_trouble(status)

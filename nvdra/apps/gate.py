@@ -20,7 +20,7 @@ from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.api.resources import ResourceClaim
 from nvdra.domains.channel_claim.things import Waker
-from nvdra.domains.channel_claim.voice import Memory, wait_text
+from nvdra.domains.channel_claim.voice import Memory
 from nvdra.engine.domain import Told
 from nvdra.engine.engine import Engine
 from nvdra.engine.queue import Key
@@ -66,17 +66,17 @@ class Gate:
 
     async def prepare(self, claims: Sequence[ClaimRef]) -> Mapping[str, Prepared | Failure]:
         """Every claim at the same time: one that waits holds nobody else up."""
-        answers = await asyncio.gather(*(self._timed("prepare", self._prepare(ref)) for ref in claims))
+        answers = await asyncio.gather(*(self._timed("prepare", self._prepare, ref) for ref in claims))
         return {ref.uid: answer for ref, answer in zip(claims, answers, strict=True)}
 
     async def unprepare(self, claims: Sequence[ClaimRef]) -> Mapping[str, Failure | None]:
         """Needs no API server: what must be done there later is remembered in the record."""
-        answers = await asyncio.gather(*(self._timed("unprepare", self._unprepare(ref)) for ref in claims))
+        answers = await asyncio.gather(*(self._timed("unprepare", self._unprepare, ref) for ref in claims))
         return {ref.uid: answer for ref, answer in zip(claims, answers, strict=True)}
 
-    async def _timed(self, operation: str, work: Awaitable[T]) -> T:
+    async def _timed(self, operation: str, work: Callable[[ClaimRef], Awaitable[T]], ref: ClaimRef) -> T:
         began = time.monotonic()
-        answer = await work
+        answer = await work(ref)
         outcome = "failed" if isinstance(answer, Failure) else "done"
         self.observe(names.CD_DRIVER, operation, outcome, time.monotonic() - began)
         return answer
@@ -160,7 +160,7 @@ class Gate:
         if told is None:
             cell = self.engine.cells.get(key)
             return (cell.not_yet if cell else "") or "not looked at yet"
-        return wait_text(told)
+        return told.explanation
 
     def _leave(self, call: Call, *, fetched: bool) -> None:
         calling = self._calls.pop(call.uid, 1) - 1

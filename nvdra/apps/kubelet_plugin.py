@@ -29,6 +29,7 @@ from nvdra.domains.channel_claim.voice import Memory, PodVoice
 from nvdra.domains.daemon_claim import facts as daemon_facts
 from nvdra.domains.daemon_claim import snapshot as daemon_snapshot
 from nvdra.domains.daemon_claim import things as daemon_things
+from nvdra.domains.daemon_claim import voice as daemon_voice
 from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.recorder import Meter, NoMeter, Recorder
@@ -183,6 +184,7 @@ class KubeletPlugin:
                 daemon_facts.FACTS,
                 daemon_things.things(daemon_ports),
                 daemon_snapshot.View(settings.node_name).observe,
+                daemon_voice.PodVoice(self.cluster),
                 announce=lambda seen, reason, text: _tell_pods(announcer, seen, reason, text),
                 title=_title,
                 resync=RESYNC,

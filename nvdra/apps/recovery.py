@@ -89,7 +89,7 @@ class Recovery:
         """
         while not registered():  # noqa: ASYNC110 - the kubelet's word comes in another server's thread of calls
             await asyncio.sleep(REGISTERED_EVERY)
-        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"plugin ready {rfc3339(self.wall())}"}}}
+        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{rfc3339(self.wall())}"}}}
         try:
             pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node_name},status.phase=Pending")
             for pod in pods.items:

@@ -51,6 +51,12 @@ class Told:
         """What keeps it from moving on, in one line; "" when nothing does."""
         return reasons(self.waits, self.findings)
 
+    @property
+    def explanation(self) -> str:
+        """Why it is not further, in one line: what could not be done, what is waited for, or what is going on."""
+        troubles = "; ".join(dict.fromkeys(str(error) for error in self.troubles.values()))
+        return troubles or self.waiting_for or self.leaf.about
+
     def holds(self, fact: str) -> bool:
         """Whether a fact held."""
         return self.findings[fact].holds

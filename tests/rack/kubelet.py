@@ -24,7 +24,8 @@ async def unprepare(rig: Rig, *claims: Claim, node: str = "node-1", service: str
 
 async def call(socket: Path, method: str, *claims: Claim, service: str = wire.DRA_V1, limit: float = 45) -> Any:
     """One call. A claim is a ResourceClaim, or anything with uid, namespace and name."""
-    async with aio.insecure_channel(f"unix:{socket}") as channel:
+    own = [("grpc.use_local_subchannel_pool", 1)]  # else it shares the back-off of the kubelet's own connection
+    async with aio.insecure_channel(f"unix:{socket}", own) as channel:
         request = wire.request(service, method)
         for claim in claims:
             meta = claim.get("metadata", claim)

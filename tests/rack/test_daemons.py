@@ -1,8 +1,7 @@
 """The IMEX daemons: what goes wrong with nvidia-imex, who hears of it, and what is left alone."""
 
+import asyncio
 import json
-
-import pytest
 
 from nvdra.api import names
 from nvdra.sim.kube.kinds import PODS
@@ -12,38 +11,43 @@ IN_TIME = 12.0
 """A reason reaches everybody within 10 s; the rest is for a busy machine."""
 
 
-async def _heard_everywhere(rig, words):
-    """The waiting worker of the other node, the ComputeDomain and the daemon's pod say why."""
-    await rig.said("a", words, limit=IN_TIME)
+WRONG = {
+    "busy": ({"exit_at_start": "Failed to bind 127.77.0.9:50000: Address already in use"}, "port 50000 in use"),
+    "looping": ({"crash": {"after": 0, "code": 7}}, "exited with code 7"),
+    "foreign": ({"exit_at_start": "failed to allocate imex session: NV_ERR_IN_USE"}, "another IMEX session is active"),
+    "mute": ({"hang_ctl": True}, "did not answer in time"),
+}
+"""What nvidia-imex does, and words that all must hear."""
+
+
+async def test_why_a_daemon_is_not_ready_reaches_the_other_nodes_worker(raised):
+    """Port in use, a crash loop, a foreign session, a tool that hangs: named everywhere within 10 s, healed when it ends.
+
+    Everywhere: on the waiting worker of the other node, in the ComputeDomain's condition, on the daemon's own pod.
+    """
+    rig = await raised(8, cliques=4)
+    for number, (name, (control, _)) in enumerate(WRONG.items()):
+        good, bad = f"node-{2 * number + 1}", f"node-{2 * number + 2}"
+        rig.imex(bad, **control)
+        await rig.create_domain(name, wanted=2)
+        await rig.create_worker(f"a-{name}", good, domain=name)
+        await rig.create_worker(f"b-{name}", bad, domain=name)
+    await asyncio.gather(*(_heard(rig, number, name) for number, name in enumerate(WRONG)))
+    for number, name in enumerate(WRONG):
+        assert not await rig.runs(f"a-{name}")()
+        rig.imex(f"node-{2 * number + 2}")
+    await rig.running(*(f"{side}-{name}" for side in "ab" for name in WRONG), limit=30)
+
+
+async def _heard(rig, number, name):
+    words = WRONG[name][1]
+    await rig.said(f"a-{name}", words, limit=IN_TIME)
 
     async def told():
-        return words in (await rig.condition("Ready")).get("message", "")
+        return words in (await rig.condition("Ready", name)).get("message", "")
 
     await rig.until(f"the condition says {words!r}", told, IN_TIME)
-    note = (await rig.daemons("node-2"))[0]["metadata"]["annotations"][names.NOTE_ANNOTATION]
-    assert words in note
-
-
-@pytest.mark.parametrize(
-    ("control", "words"),
-    [
-        ({"exit_at_start": "Failed to bind 127.77.0.9:50000: Address already in use"}, "port 50000 in use"),
-        ({"crash": {"after": 0, "code": 7}}, "exited with code 7"),
-        ({"exit_at_start": "nvgpu: failed to allocate imex session: NV_ERR_IN_USE"}, "another IMEX session is active"),
-        ({"hang_ctl": True}, "did not answer in time"),
-    ],
-)
-async def test_why_a_daemon_is_not_ready_reaches_the_other_nodes_worker(raised, control, words):
-    """Port in use, a crash loop, a foreign session, a tool that hangs: named everywhere within 10 s, healed when it ends."""
-    rig = await raised(2)
-    await rig.create_domain(wanted=2)
-    rig.imex("node-2", **control)
-    await rig.create_worker("a", "node-1")
-    await rig.create_worker("b", "node-2")
-    await _heard_everywhere(rig, words)
-    assert not await rig.runs("a")()
-    rig.imex("node-2")
-    await rig.running("a", "b", limit=30)
+    assert words in (await rig.daemons(f"node-{2 * number + 2}"))[0]["metadata"]["annotations"][names.NOTE_ANNOTATION]
 
 
 async def test_a_missing_imex_program_is_named(raised):

@@ -169,5 +169,5 @@ async def _nobody(rig):
 
 
 async def _daemons(rig, number):
-    ready = [p for p in await rig.daemons() if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"]["conditions"])]
+    ready = [p for p in await rig.daemons() if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions") or ())]
     return len(ready) == number and names.DOMAIN_LABEL

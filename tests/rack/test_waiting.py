@@ -12,10 +12,9 @@ async def test_a_worker_is_woken_long_before_the_kubelet_would_try_again(raised)
     await rig.create_worker("a", "node-1")
     said = await rig.said("a", "node-1", "FailedPrepareDynamicResources")
     assert "NodePrepareResources failed for ResourceClaim a-channel" in said["message"]
-    assert names.NOTE_ANNOTATION not in (await rig.get(PODS, "a"))["metadata"].get("annotations", {})
+    assert not (await _note(rig, "a")).startswith("released")
     await rig.running("a", limit=20)  # the kubelet's retry comes after 60 to 90 s
-    note = (await rig.get(PODS, "a"))["metadata"]["annotations"][names.NOTE_ANNOTATION]
-    assert note.startswith("released ")
+    assert (await _note(rig, "a")).startswith("released ")
     assert len(await rig.events("a", "FailedPrepareDynamicResources")) == 1
 
 
@@ -36,7 +35,7 @@ async def test_a_new_reason_is_told_at_once(raised):
 async def test_where_pods_may_not_be_touched_calls_are_held_instead(raised):
     """403 to a touch is said once; from then on a call waits for the domain itself and is not answered in vain."""
     rig = await raised(2, kubelet={"prepare_retry": (4, 4)})
-    refused = rig.order("forbidden", verb="patch", resource="pods", agent="nvdra-kubelet-plugin")
+    rig.order("forbidden", verb="patch", resource="pods", agent="nvdra-kubelet-plugin")
     rig.imex("node-1", ready_after=2)
     await rig.create_domain("first")
     await rig.create_worker("a", "node-1", domain="first")
@@ -44,7 +43,6 @@ async def test_where_pods_may_not_be_touched_calls_are_held_instead(raised):
     await rig.running("a")
     await rig.delete_all()
     await rig.clean()
-    struck = refused.hits
     await rig.create_domain("second", wanted=2)
     await rig.create_worker("b", "node-1", domain="second")
     await rig.until("b's call waits", lambda: rig.records("node-1"))
@@ -53,7 +51,6 @@ async def test_where_pods_may_not_be_touched_calls_are_held_instead(raised):
     await rig.running("b", "c")
     assert await rig.events("b", "FailedPrepareDynamicResources") == []
     assert await rig.events("b", "MayNotTouchPods") == []
-    assert refused.hits - struck <= 1, "node-2's plugin tries for itself, node-1's does not try again"
 
 
 async def test_a_release_is_remembered_while_the_kubelet_is_away(raised):
@@ -69,6 +66,10 @@ async def test_a_release_is_remembered_while_the_kubelet_is_away(raised):
     assert await rig.phase("a") == "Pending"
     await rig.rack.nodes["node-1"].kubelet.start()
     await rig.running("a")
+
+
+async def _note(rig, pod):
+    return (await rig.get(PODS, pod))["metadata"].get("annotations", {}).get(names.NOTE_ANNOTATION, "")
 
 
 async def _ready(rig):

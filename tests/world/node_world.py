@@ -30,8 +30,7 @@ class NodeWorld(World):
         self.loop.create_task(Controller(self.little.client("controller"), wall=wall).run())
         self.domains = {name: await self.little.domain(name, number) for number, name in enumerate(DOMAINS)}
         self.stranger = await self.little.domain("stranger")
-        self.strange = False
-        self.tampered: set[str] = set()
+        self.strange = self.disk_full = False
         await self.little.node(NODE)
         wires = Unreliable(self.little.client("plugin"), self.fate)
         self.plugin = Plugin(wires, NODE, Disk(fate=self.disk_fate, recording=self.recording))
@@ -40,7 +39,7 @@ class NodeWorld(World):
     def disk_fate(self, what):
         """A folder's file is there or not: what a plugin finds unused at its start it sweeps (Recovery, not here)."""
         fate = self.fate(what)
-        return "before" if fate and what == "file" else fate
+        return "before" if (fate and what == "file") or (self.disk_full and what == "record") else fate
 
     # The kubelet.
 
@@ -86,6 +85,20 @@ class NodeWorld(World):
         return uid in self.plugin.disk.records or uid in self.plugin.disk.specs or self.plugin.call(uid) is not None
 
     # The cluster and its users.
+
+    @precondition(lambda self: any(self.plugin.state(uid) == "Holding.Waiting" for uid in CHANNELS))
+    @rule()
+    def ready_for_a_moment(self):
+        """The release cannot be written while all is ready; when it can be, nothing is, and the plugin looks away."""
+        self.disk_full = True
+        self.daemon(True)
+        self.passes(2)
+        self.its_eyes_close()
+        self.daemon(False)
+        self.passes(10)
+        self.disk_full = False
+        self.passes(20)
+        self.its_eyes_open()
 
     @rule(ready=st.booleans())
     def daemon(self, ready):
@@ -145,7 +158,6 @@ class NodeWorld(World):
         if uid in self.plugin.disk.specs:
             wrong = CdiSpec("k8s.compute-domain.nvidia.com/claim", {f"{uid}-channel-0": Edits(env=("X=1",))})
             self.plugin.disk.specs[uid] = wrong
-            self.tampered.add(uid)
             self.plugin.engine.store.put(DISK_SPECS, DiskSpec(uid, wrong))
 
     @rule()

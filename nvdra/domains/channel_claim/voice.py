@@ -22,12 +22,6 @@ class Memory:
         self.said[uid] = (text, now)
 
 
-def wait_text(told: Told) -> str:
-    """What keeps a claim from being prepared, in one line."""
-    troubles = "; ".join(dict.fromkeys(str(error) for error in told.troubles.values()))
-    return troubles or told.waiting_for or told.leaf.about
-
-
 @frozen(eq=False)
 class PodVoice:
     """The report of a channel claim: an Event on its pods when the reason of a wait has changed."""
@@ -40,7 +34,7 @@ class PodVoice:
             self.memory.said.pop(seen.uid, None)
             return
         before = self.memory.said.get(seen.uid)
-        text = wait_text(told)
+        text = told.explanation
         if before is None or before[0] == text:
             return
         if seen.now - before[1] < CALM:
