@@ -25,9 +25,7 @@ CRDS: Kind[dict] = Kind(
     dict, "CustomResourceDefinition", "customresourcedefinitions", group="apiextensions.k8s.io", namespaced=False
 )
 RAW_DAEMON_SETS: Kind[dict] = Kind(dict, "DaemonSet", "daemonsets", group="apps")
-RAW_TEMPLATES: Kind[dict] = Kind(
-    dict, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io"
-)
+RAW_TEMPLATES: Kind[dict] = Kind(dict, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io")
 RAW_CLAIMS: Kind[dict] = Kind(dict, "ResourceClaim", "resourceclaims", group="resource.k8s.io")
 RAW_EVENTS: Kind[dict] = Kind(dict, "Event", "events")
 

@@ -22,6 +22,7 @@ from nvdra.domains.channel_claim.voice import Memory, PodVoice
 from nvdra.domains.daemon_claim import facts as daemon_facts
 from nvdra.domains.daemon_claim import snapshot as daemon_snapshot
 from nvdra.domains.daemon_claim import things as daemon_things
+from nvdra.domains.daemon_claim.voice import PodVoice as DaemonVoice
 from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.queue import Key
@@ -165,7 +166,7 @@ class Plugin:
         files, cdi = RecordFiles(disk), CdiFiles(disk)
         channel = channel_things.Ports(self.cluster, store, files, cdi, Devices(disk), self.node, wall, self.waker)
         daemon = daemon_things.Ports(
-            self.cluster, store, files, cdi, SmallFiles(disk), lambda: self.edits(), DOMAINS, Path("/host") / "domains"
+            self.cluster, store, files, cdi, SmallFiles(disk), self.edits, DOMAINS, Path("/host") / "domains"
         )
         self.engine.add(
             Domain(
@@ -185,6 +186,7 @@ class Plugin:
                 daemon_facts.FACTS,
                 daemon_things.things(daemon),
                 daemon_snapshot.View(self.node).observe,
+                DaemonVoice(self.cluster),
                 resync=60.0,
             )
         )

@@ -26,15 +26,20 @@ class Unreliable:
         return await self._call("get", kind, lambda: self.inner.get(kind, name, namespace))
 
     async def list(self, kind: Kind, namespace: str = "", *, labels: str = "", fields: str = "") -> Listing:
-        return await self._call(
-            "list", kind, lambda: self.inner.list(kind, namespace, labels=labels, fields=fields)
-        )
+        return await self._call("list", kind, lambda: self.inner.list(kind, namespace, labels=labels, fields=fields))
 
     async def create(self, kind: Kind, body: Any, namespace: str = "") -> Any:
         return await self._call("create", kind, lambda: self.inner.create(kind, body, namespace))
 
     async def patch(
-        self, kind: Kind, name: str, patch: Any | Sequence[Any], namespace: str = "", *, how: Any = "merge", subresource: str = ""
+        self,
+        kind: Kind,
+        name: str,
+        patch: Any | Sequence[Any],
+        namespace: str = "",
+        *,
+        how: Any = "merge",
+        subresource: str = "",
     ) -> Any:
         return await self._call(
             "patch", kind, lambda: self.inner.patch(kind, name, patch, namespace, how=how, subresource=subresource)

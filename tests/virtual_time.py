@@ -2,12 +2,15 @@
 
 import asyncio
 import functools
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterable
 from typing import Any
 
 START = 1000.0
+TICKS = 2**20
+"""Moments a second that virtual time knows: a power of two, so that each of them is a float."""
 EPOCH = 1_764_000_000.0
 """Seconds since 1970 when virtual time is 0."""
 
@@ -42,6 +45,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now
+
+    def call_at(self, when: float, *args: Any, **named: Any) -> asyncio.TimerHandle:
+        """On a grid of microseconds, upwards: asyncio fires what is due within a nanosecond, and then time stands."""
+        return super().call_at(math.ceil(when * TICKS) / TICKS, *args, **named)
 
     def jump(self) -> None:
         """To the next timer, exactly: adding up differences would miss it by a rounding error, for ever."""

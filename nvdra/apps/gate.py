@@ -167,8 +167,11 @@ class Gate:
         if calling:
             self._calls[call.uid] = calling
         now = self.engine.store.get(CALLS, call.uid)
-        if now is not None:
-            self._put(attrs.evolve(now, calling=calling, fetched=now.fetched or fetched))
+        if now is None:
+            return
+        after = attrs.evolve(now, calling=calling, fetched=now.fetched or fetched)
+        self._put(after)
+        self._forget(after)
 
     async def _unprepare(self, ref: ClaimRef) -> Failure | None:
         store = self.engine.store
@@ -178,26 +181,35 @@ class Gate:
         kind = record.kind if record else call.kind if call else "channel"
         let_go = attrs.evolve(call or Call(ref.uid, ref.namespace, ref.name, kind), wanted=False, fetched=False)
         self._put(let_go)
-        word = await self.engine.until(_key(kind, ref.uid), lambda told: self._left(told, ref.uid), UNPREPARE_LIMIT)
-        if word == WANTED_AGAIN:
-            return Failure(WANTED_AGAIN)
-        if word is None:
-            return Failure(self._why(_key(kind, ref.uid)))
-        if store.get(RECORDS, ref.uid) is None and ref.uid not in self._calls:
-            store.drop(CALLS, let_go)
-        return None
+        word = None
+        if not self._hidden(ref.uid):
+            word = await self.engine.until(_key(kind, ref.uid), lambda told: self._left(told, ref.uid), UNPREPARE_LIMIT)
+            if word is None:
+                return Failure(self._why(_key(kind, ref.uid)))
+        self._forget(let_go)
+        return Failure(WANTED_AGAIN) if word == WANTED_AGAIN else None
 
     def _left(self, told: Told, uid: str) -> str | None:
         """Released; or a Prepare came meanwhile, and then waiting longer would not help.
 
         The store is asked too: it knows that nothing is exposed before the node is given back, which needs the API.
         """
-        store = self.engine.store
-        call, record = store.get(CALLS, uid), store.get(RECORDS, uid)
+        call = self.engine.store.get(CALLS, uid)
         if call is not None and call.wanted:
             return WANTED_AGAIN
-        hidden = store.get(DISK_SPECS, uid) is None and (record is None or record.leaving)
-        return "Released" if hidden else _let_go(told)
+        return "Released" if self._hidden(uid) else _let_go(told)
+
+    def _hidden(self, uid: str) -> bool:
+        """Nothing of it is exposed, and what is left of it is on its way out."""
+        record = self.engine.store.get(RECORDS, uid)
+        return self.engine.store.get(DISK_SPECS, uid) is None and (record is None or record.leaving)
+
+    def _forget(self, call: Call) -> None:
+        """A call that nobody waits for, of a claim that is let go and has no record, says nothing any more."""
+        now = self.engine.store.get(CALLS, call.uid)
+        if now is None or now.wanted or call.uid in self._calls or self.engine.store.get(RECORDS, call.uid) is not None:
+            return
+        self.engine.store.drop(CALLS, now)
 
     def _put(self, call: Call) -> None:
         self.engine.store.put(CALLS, call)

@@ -4,16 +4,18 @@
 """
 
 import os
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.cluster import audit, installation
-from tests.cluster.bed import cluster, tools
+from tests.cluster import audit, installation, leftovers
+from tests.cluster.bed import cluster, hardware, tools
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.bed.versions import NEWEST
 from tests.cluster.image import archive
 from tests.cluster.view import User, until
+from tests.cluster.workloads import domain
 
 KEEP = os.environ.get("NVDRA_CLUSTER_KEEP") == "1"
 
@@ -51,3 +53,16 @@ def driver(bed: Cluster, user: User) -> Iterator[None]:
     until("the driver is ready", lambda: installation.ready(user), 90)
     yield
     assert audit.refused(bed) == [], "the API server's audit log has requests of ours that were answered with 403"
+
+
+@pytest.fixture
+def pair(bed: Cluster, user: User, driver: None) -> Iterator[str]:
+    """A domain of two nodes; whatever a test made of it is gone afterwards."""
+    name = f"pair-{int(time.monotonic() * 10)}"
+    user.apply(domain(name, 2))
+    yield name
+    for node in bed.layout.all_nodes:
+        hardware.imex_acts(node, "{}")
+    user.kubectl("delete", "pods", f"{name}-1", f"{name}-2", "--ignore-not-found", "--timeout=90s")
+    user.kubectl("delete", "computedomain", name, "--ignore-not-found", "--timeout=90s")
+    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)

@@ -33,3 +33,9 @@ def _in_the_api(user: User) -> list[str]:
     found += user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
     found += user.json("get", "pods,daemonsets", "-A", "-l", names.DOMAIN_LABEL)["items"]
     return [f"{item['kind']} {item['metadata']['name']}" for item in found]
+
+
+def imex_processes(bed: Cluster) -> list[str]:
+    """The process id of every nvidia-imex, as the bed counts."""
+    found = subprocess.run(bed.on_node(1, "pgrep", "-f", "nvdra.sim.imex imex"), capture_output=True, text=True).stdout
+    return sorted(found.split())

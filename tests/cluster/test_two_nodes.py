@@ -2,9 +2,6 @@
 
 import asyncio
 import json
-import subprocess
-import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -12,24 +9,11 @@ from nvdra.api import names
 from tests.cluster import installation, leftovers
 from tests.cluster.bed import hardware
 from tests.cluster.bed.cluster import Cluster
-from tests.cluster.view import PODS, Film, Shot, User, filmed, running, until
-from tests.cluster.workloads import domain, worker
+from tests.cluster.view import PODS, Film, Shot, User, filmed, running, runs, until
+from tests.cluster.workloads import worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
 WAIT = 120.0
-
-
-@pytest.fixture
-def pair(bed: Cluster, user: User) -> Iterator[str]:
-    """A domain of two nodes; whatever a test made of it is gone afterwards."""
-    name = f"pair-{int(time.monotonic() * 10)}"
-    user.apply(domain(name, 2))
-    yield name
-    for node in bed.layout.all_nodes:
-        hardware.imex_acts(node, "{}")
-    user.kubectl("delete", "pods", f"{name}-1", f"{name}-2", "--ignore-not-found", "--timeout=90s")
-    user.kubectl("delete", "computedomain", name, "--ignore-not-found", "--timeout=90s")
-    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)
 
 
 async def test_a_lone_worker_waits_and_two_run(bed: Cluster, user: User, pair: str) -> None:
@@ -72,30 +56,16 @@ async def test_restarts_leave_the_workload_alone(bed: Cluster, user: User, pair:
         user.apply(worker(pair, 1), worker(pair, 2))
         for number in (1, 2):
             await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=40)
-        before = imex_processes(bed)
+        before = leftovers.imex_processes(bed)
         user.kubectl("delete", "pods", "-n", names.DRIVER_NAMESPACE, "-l", installation.COMPONENT, "--timeout=60s")
         bed.stop("node-1/kubelet")
         bed.start("node-1/kubelet")
         await asyncio.to_thread(until, "the driver is ready again", lambda: installation.ready(user), 60)
-        assert imex_processes(bed) == before
+        assert leftovers.imex_processes(bed) == before
         for number in (1, 2):
             pod = user.json("get", "pod", f"{pair}-{number}")
             assert running(pod)
             assert pod["status"]["containerStatuses"][0]["restartCount"] == 0
-
-
-def runs(name: str) -> "Runs":
-    return Runs(name)
-
-
-class Runs:
-    """Whether a shot shows the pod of that name with its containers running."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __call__(self, shot: Shot) -> bool:
-        return shot.name == self.name and running(shot.object)
 
 
 async def both_daemons_ready(film: Film, limit: float) -> float:
@@ -116,9 +86,3 @@ async def both_daemons_ready(film: Film, limit: float) -> float:
 def events_of(user: User, pod: str) -> str:
     found = user.json("get", "events", "--field-selector", f"involvedObject.name={pod}")["items"]
     return "\n".join(f"{event['reason']}: {event['message']}" for event in found)
-
-
-def imex_processes(bed: Cluster) -> list[str]:
-    """The process id of every nvidia-imex, as the bed counts."""
-    found = subprocess.run(bed.on_node(1, "pgrep", "-f", "nvdra.sim.imex imex"), capture_output=True, text=True).stdout
-    return sorted(found.split())

@@ -14,7 +14,7 @@ from attrs import define, field, frozen
 
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
-from nvdra.api import kinds, names
+from nvdra.api import names
 from nvdra.api.kind import Kind
 from nvdra.errors import NvdraError
 
@@ -27,8 +27,6 @@ DOMAINS: Kind[Json] = Kind(dict, "ComputeDomain", "computedomains", version=name
 ROSTERS: Kind[Json] = Kind(
     dict, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP
 )
-DAEMONS = f"{names.DOMAIN_LABEL}"
-assert kinds.PODS.plural == PODS.plural
 
 
 @frozen
@@ -143,6 +141,11 @@ def pod_ready(pod: Json) -> bool:
     """As kubectl's READY column."""
     conditions = pod.get("status", {}).get("conditions", ())
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
+def runs(name: str) -> Callable[[Shot], bool]:
+    """Whether a shot shows the pod of that name with its containers running."""
+    return lambda shot: shot.name == name and running(shot.object)
 
 
 def until(what: str, probe: Callable[[], Any], limit: float = 60.0, every: float = 0.2) -> Any:

@@ -73,7 +73,9 @@ sentences = st.recursive(
     st.sampled_from(FACTS),
     lambda inner: st.one_of(
         inner.map(lambda one: f"not ({one})"),
-        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(lambda three: f"({three[0]}) {three[1]} ({three[2]})"),
+        st.tuples(inner, st.sampled_from(["and", "or"]), inner).map(
+            lambda three: f"({three[0]}) {three[1]} ({three[2]})"
+        ),
     ),
     max_leaves=5,
 )

@@ -18,6 +18,7 @@ from nvdra.engine.queue import Key
 from nvdra.engine.recorder import Recorder
 from nvdra.errors import Again, ConfigError, Later, NotYet, Refused, StatechartError
 from tests.virtual_time import Stopwatch, clock, until, virtually
+import itertools
 
 LAMP = """\
 statechart: lamp
@@ -283,7 +284,7 @@ async def test_back_off_doubles_up_to_its_limit(room):
     room.starts()
     room.put(switched=True)
     await asyncio.sleep(200)
-    gaps = [round(later - sooner, 6) for sooner, later in zip(times, times[1:], strict=False)]
+    gaps = [round(later - sooner, 6) for sooner, later in itertools.pairwise(times)]
     assert gaps[:9] == [0.25, 0.5, 1, 2, 4, 8, 16, 30, 30]
     room.light.act = lambda _: None
     await asyncio.sleep(31)

@@ -125,7 +125,10 @@ def test_too_many_facts():
 
 def test_an_ambiguous_name_is_told():
     """A bare name that two states have is not guessed at; a sibling of that name is meant first."""
-    two = LAMP + "  Out:\n    initial: Dim\n    states:\n      Dim:\n      Bright:\n        next: [{ when: switched, to: Dim }]\n"
+    two = (
+        LAMP
+        + "  Out:\n    initial: Dim\n    states:\n      Dim:\n      Bright:\n        next: [{ when: switched, to: Dim }]\n"
+    )
     assert loader.parse(two).statechart.states["Out"].states["Bright"].next[0].to == "Dim"
     told = faults(two.replace("to: Lit", "to: Dim"))
     assert told == ["<text>:10: 'Dim' is ambiguous: write Outer.Inner @ .states.Off1.next[0].to"]

@@ -34,12 +34,14 @@ def brisk(monkeypatch):
 
 @pytest.fixture
 async def raised():
-    """Makes racks: `rig = await raised(nodes=2)`; `processes=True` runs every program as a process of its own."""
+    """A maker of racks: await it with a number of nodes. With `processes` every program is a process of its own."""
     async with contextlib.AsyncExitStack() as held:
 
         async def build(nodes=2, *, processes=False, kubelet=None, install_driver=True, **topology):
             settings = RackSettings(
-                Topology(nodes=nodes, **topology), kubelet=evolve(PATIENT, **(kubelet or {})), install_driver=install_driver
+                Topology(nodes=nodes, **topology),
+                kubelet=evolve(PATIENT, **(kubelet or {})),
+                install_driver=install_driver,
             )
             if not processes:
                 settings = evolve(settings, launcher=launcher)

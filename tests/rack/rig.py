@@ -1,11 +1,10 @@
-"""A rack under test: what users and mishaps do to it, and what can be seen of it. Polls with deadlines, never sleeps."""
+"""A rack under test: what its users do, and what happens to it."""
 
 import asyncio
 import inspect
 import json
 import signal
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,198 +12,18 @@ from attrs import define
 
 from nvdra.api import names
 from nvdra.api.kind import Kind
-from nvdra.errors import NotFound
-from nvdra.sim import manifests
 from nvdra.sim.apiserver.faults import Rule
-from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, CLAIMS, DAEMON_SETS, EVENTS, JOBS, NODES, PODS, SLICES
-from nvdra.sim.kube.runtime.containers import Container
-from nvdra.sim.rack import Rack
+from nvdra.sim.kube.kinds import CLAIMS, JOBS, PODS
+from tests.rack.sights import DOMAINS, LIMIT, OWN, ROSTERS, Json, Sights
 
-Json = dict[str, Any]
-DOMAINS = Kind(dict, "ComputeDomain", "computedomains", version=names.VERSION, group=names.GROUP)
-ROSTERS = Kind(dict, "ComputeDomainClique", "computedomaincliques", version=names.VERSION, group=names.GROUP)
+__all__ = ["DOMAINS", "LEASES", "LIMIT", "OWN", "ROSTERS", "Json", "Rig"]
 LEASES = Kind(dict, "Lease", "leases", group="coordination.k8s.io")
-OWN = names.DRIVER_NAMESPACE
 STAYS = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
-LIMIT = 20.0
-"""Seconds that anything may take on a busy machine; what is promised within less says so."""
-PLUGIN = "compute-domains"
-PLUGIN_AGENT, CONTROLLER_AGENT = "nvdra-kubelet-plugin", "nvdra-controller"
 
 
 @define(eq=False)
-class Rig:
-    """One rack and its users."""
-
-    rack: Rack
-
-    # Looking.
-
-    async def until(self, what: str, holds: Callable[[], Any], limit: float = LIMIT) -> Any:
-        """Wait until something is so, and give what it gave; AssertionError with what was seen last when not in time."""
-        end = time.monotonic() + limit
-        while True:
-            found = holds()
-            found = await found if inspect.isawaitable(found) else found
-            if found:
-                return found
-            if time.monotonic() > end:
-                raise AssertionError(f"not within {limit} s: {what}\n{await self.seen()}")
-            await asyncio.sleep(0.03)
-
-    async def stays(self, what: str, holds: Callable[[], Awaitable[Any]], seconds: float) -> None:
-        """Something is so all the time."""
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            assert await holds(), f"no longer so: {what}\n{await self.seen()}"
-            await asyncio.sleep(0.03)
-
-    async def get(self, kind: Any, name: str, namespace: str = "default") -> Json | None:
-        """An object, or None."""
-        try:
-            found: Json = await self.rack.cluster.get(kind, name, namespace)
-        except NotFound:
-            return None
-        return found
-
-    async def all(self, kind: Any, namespace: str = "", labels: str = "") -> list[Json]:
-        """A collection."""
-        return list((await self.rack.cluster.list(kind, namespace, labels=labels)).items)
-
-    async def domain(self, name: str = "cd", namespace: str = "default") -> Json:
-        """A ComputeDomain."""
-        found: Json = await self.rack.cluster.get(DOMAINS, name, namespace)
-        return found
-
-    async def condition(self, kind: str, name: str = "cd", namespace: str = "default") -> Json:
-        """A condition of a ComputeDomain; empty while it has none."""
-        found = (await self.domain(name, namespace)).get("status", {}).get("conditions") or []
-        return next((c for c in found if c["type"] == kind), {})
-
-    async def phase(self, pod: str, namespace: str = "default") -> str:
-        """A pod's phase; "" for none."""
-        found = await self.get(PODS, pod, namespace)
-        return found.get("status", {}).get("phase", "Pending") if found else ""
-
-    def runs(self, *pods: str) -> Callable[[], Awaitable[bool]]:
-        """Whether all of them run."""
-
-        async def all_run() -> bool:
-            return all([await self.phase(pod) == "Running" for pod in pods])
-
-        return all_run
-
-    async def running(self, *pods: str, limit: float = LIMIT) -> None:
-        """Wait until all of them run."""
-        await self.until(f"{', '.join(pods)} running", self.runs(*pods), limit)
-
-    async def events(self, name: str, reason: str = "") -> list[Json]:
-        """Events about the object of that name."""
-        found = await self.all(EVENTS)
-        mine = [e for e in found if e["involvedObject"]["name"] == name]
-        return [e for e in mine if reason in ("", e["reason"])]
-
-    async def said(self, name: str, words: str, reason: str = "", limit: float = LIMIT) -> Json:
-        """Wait for an Event about the object that has these words in it."""
-
-        async def there() -> Json | None:
-            return next((e for e in await self.events(name, reason) if words in e["message"]), None)
-
-        found: Json = await self.until(f"an Event {reason} on {name} with {words!r}", there, limit)
-        return found
-
-    async def claim_of(self, pod: str, namespace: str = "default") -> Json | None:
-        """The ResourceClaim that a pod holds, once it is allocated."""
-        found = await self.get(PODS, pod, namespace)
-        statuses = (found or {}).get("status", {}).get("resourceClaimStatuses") or [{}]
-        entry = (found or {"spec": {"resourceClaims": [{}]}})["spec"]["resourceClaims"][0]
-        name = entry.get("resourceClaimName") or statuses[0].get("resourceClaimName")
-        claim = await self.get(CLAIMS, name, namespace) if name else None
-        return claim if claim and claim.get("status", {}).get("allocation") else None
-
-    async def label(self, node: str) -> str:
-        """The uid of the ComputeDomain that the node carries."""
-        return str((await self.node(node))["metadata"]["labels"].get(names.DOMAIN_LABEL, ""))
-
-    async def node(self, name: str) -> Json:
-        """A Node."""
-        found: Json = await self.rack.cluster.get(NODES, name)
-        return found
-
-    async def daemons(self, node: str = "") -> list[Json]:
-        """Daemon pods that are not going away, of one node or all."""
-        pods = await self.all(PODS, OWN, names.DOMAIN_LABEL)
-        return [p for p in pods if node in ("", p["spec"].get("nodeName")) and "deletionTimestamp" not in p["metadata"]]
-
-    async def roster(self) -> Json | None:
-        """The only roster."""
-        found = await self.all(ROSTERS, OWN)
-        return found[0] if found else None
-
-    async def indices(self) -> dict[str, int]:
-        """Node to index, over all rosters."""
-        return {e["nodeName"]: e["index"] for r in await self.all(ROSTERS, OWN) for e in r.get("daemons") or ()}
-
-    async def log(self, pod: str, container: str = "worker", namespace: str = "default") -> str:
-        """What a container has printed."""
-        return b"".join([chunk async for chunk in self.rack.world.logs(namespace, pod, container)]).decode()
-
-    # The node's disk.
-
-    def root(self, node: str = "node-1") -> Path:
-        """Where the node's files are."""
-        return self.rack.nodes[node].spec.root
-
-    def plugin_folder(self, node: str = "node-1") -> Path:
-        """The plugin's own folder."""
-        return self.root(node) / "var/lib/kubelet/plugins" / names.CD_DRIVER
-
-    def records(self, node: str = "node-1", kind: str = "channel") -> list[Json]:
-        """Claim records on disk."""
-        found = []
-        for path in sorted((self.plugin_folder(node) / "claims").glob("*.json")):
-            try:
-                found.append(json.loads(path.read_text()))
-            except (OSError, ValueError):
-                continue  # it went while we looked
-        return [record for record in found if record["kind"] == kind]
-
-    def cdi(self, node: str = "node-1") -> dict[str, Json]:
-        """CDI files by name."""
-        folder = self.root(node) / "var/run/cdi"
-        return {path.name: json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))}
-
-    def channels(self, node: str = "node-1") -> set[str]:
-        """Channel device nodes on the host."""
-        return {path.name for path in (self.root(node) / "dev/nvidia-caps-imex-channels").glob("channel*")}
-
-    def left(self) -> list[str]:
-        """Files of claims and domains on any node."""
-        plugin = f"*/var/lib/kubelet/plugins/{names.CD_DRIVER}"
-        patterns = ("*/var/run/cdi/*", f"{plugin}/claims/*", f"{plugin}/domains/*")
-        device_nodes = "*/dev/nvidia-caps-imex-channels/*"
-        base = self.rack.root / "n"
-        return sorted(str(p.relative_to(base)) for pattern in (*patterns, device_nodes) for p in base.glob(pattern))
-
-    async def leftovers(self) -> list[str]:
-        """Objects, labels and files that are there after everything was deleted; what is going is still there."""
-        found = [f"{o['metadata']['name']} ({k.kind})" for k in (DOMAINS, ROSTERS, CLAIMS, CLAIM_TEMPLATES)
-                 for o in await self.all(k)]  # fmt: skip
-        found += [p["metadata"]["name"] for p in await self.all(PODS, OWN, names.DOMAIN_LABEL)]
-        found += [f"label on {n['metadata']['name']}" for n in await self.all(NODES, labels=names.DOMAIN_LABEL)]
-        found += [f"label on {n['metadata']['name']}" for n in await self.all(NODES, labels=names.CLIQUE_LABEL)]
-        return [*found, *self.left()]
-
-    async def clean(self, limit: float = LIMIT) -> None:
-        """Wait until nothing is left."""
-
-        async def nothing() -> bool:
-            return not await self.leftovers()
-
-        try:
-            await self.until("nothing left", nothing, limit)
-        except AssertionError as error:
-            raise AssertionError(f"{error}\nleft: {await self.leftovers()}") from error
+class Rig(Sights):
+    """One rack, its users, and its mishaps."""
 
     # What users do.
 
@@ -220,7 +39,11 @@ class Rig:
 
     async def create_worker(self, name: str, node: str = "", domain: str = "cd", **more: Any) -> Json:
         """Make a pod that uses the domain's template, or `claim` by name; `script` is what its container plays."""
-        claim = {"resourceClaimName": more["claim"]} if "claim" in more else {"resourceClaimTemplateName": f"{domain}-channel"}
+        claim = (
+            {"resourceClaimName": more["claim"]}
+            if "claim" in more
+            else {"resourceClaimTemplateName": f"{domain}-channel"}
+        )
         body = {
             "apiVersion": "v1",
             "kind": "Pod",
@@ -237,11 +60,15 @@ class Rig:
             "apiVersion": "batch/v1",
             "kind": "Job",
             "metadata": {"name": name},
-            "spec": {"template": {"metadata": {"labels": {"app": "worker"}}, "spec": {**spec, "restartPolicy": "Never"}}},
+            "spec": {
+                "template": {"metadata": {"labels": {"app": "worker"}}, "spec": {**spec, "restartPolicy": "Never"}}
+            },
         }
         await self.rack.cluster.create(JOBS, body, "default")
 
-    async def create_claim(self, name: str, parameters: Json, device: str = "channel", namespace: str = "default") -> Json:
+    async def create_claim(
+        self, name: str, parameters: Json, device: str = "channel", namespace: str = "default"
+    ) -> Json:
         """A ResourceClaim written by hand."""
         device_class = names.CHANNEL_CLASS if device == "channel" else names.DAEMON_CLASS
         config = {"requests": ["r"], "opaque": {"driver": names.CD_DRIVER, "parameters": parameters}}
@@ -249,7 +76,12 @@ class Rig:
             "apiVersion": "resource.k8s.io/v1",
             "kind": "ResourceClaim",
             "metadata": {"name": name},
-            "spec": {"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": device_class}}], "config": [config]}},
+            "spec": {
+                "devices": {
+                    "requests": [{"name": "r", "exactly": {"deviceClassName": device_class}}],
+                    "config": [config],
+                }
+            },
         }
         made: Json = await self.rack.cluster.create(CLAIMS, body, namespace)
         return made
@@ -295,22 +127,9 @@ class Rig:
             watcher.close()
         return rule
 
-    def container(self, node: str, pod: str, name: str) -> Container:
-        """The newest container of a pod whose name begins so, on that node."""
-        for sandbox in self.rack.nodes[node].runtime.sandboxes.values():
-            if sandbox.pod[1].startswith(pod) and name in sandbox.containers:
-                return sandbox.containers[name]
-        raise AssertionError(f"no container {name} of {pod} on {node}")
-
-    def plugin(self, node: str = "node-1") -> Container:
-        """The node's plugin."""
-        return self.container(node, "nvidia-dra-driver", PLUGIN)
-
-    def daemon(self, node: str) -> Container:
-        """The node's IMEX daemon."""
-        return self.container(node, "", names.DAEMON_CONTAINER)
-
-    async def restart_plugin(self, node: str = "node-1", number: int = signal.SIGKILL, meanwhile: Callable[[], Any] | None = None) -> None:
+    async def restart_plugin(
+        self, node: str = "node-1", number: int = signal.SIGKILL, meanwhile: Callable[[], Any] | None = None
+    ) -> None:
         """End it, do something while it is away, and have the kubelet start it again."""
         old = self.plugin(node)
         old.signal(number)
@@ -320,22 +139,6 @@ class Rig:
             await done if inspect.isawaitable(done) else None
         await self.until("the plugin again", lambda: self.plugin(node) is not old)
         await self.until("its socket", lambda: _listens(self.plugin_folder(node) / "dra.sock"))
-
-    async def published(self, nodes: int) -> None:
-        """Wait for the devices of so many nodes."""
-
-        async def there() -> bool:
-            return len(await self.all(SLICES)) >= nodes
-
-        await self.until(f"{nodes} ResourceSlices", there)
-
-    async def seen(self) -> str:
-        """What there is, for whoever reads a failed test."""
-        lines = [_told(found) for kind in (DOMAINS, PODS, ROSTERS) for found in await self.all(kind)]
-        told = sorted(await self.all(EVENTS), key=lambda e: e.get("lastTimestamp") or "")
-        usual = ("Scheduled", "Pulled", "Created", "Started", "SuccessfulCreate")
-        lines += [f"Event {e['involvedObject']['name']} {e['reason']}: {e['message']}" for e in told if e["reason"] not in usual]
-        return "\n".join(lines[-60:])
 
 
 async def _listens(socket: Path) -> bool:
@@ -348,17 +151,6 @@ async def _listens(socket: Path) -> bool:
     return True
 
 
-def _told(found: Json) -> str:
-    meta, status = found["metadata"], found.get("status") or {}
-    if found["kind"] == "Pod":
-        words = [status.get("phase"), *(json.dumps(c["state"]) for c in status.get("containerStatuses") or ())]
-        return f"Pod {meta['name']} on {found['spec'].get('nodeName')}: {words}"
-    if found["kind"] == "ComputeDomain":
-        words = [f"{c['type']}={c['status']} {c['message']}" for c in status.get("conditions") or ()]
-        return f"ComputeDomain {meta['name']}: {status.get('status')} {status.get('nodesReady')} {words}"
-    return f"{found['kind']} {meta['name']}: {json.dumps({k: v for k, v in found.items() if k != 'metadata'})}"
-
-
 def worker_spec(claim: Mapping[str, str], node: str, script: str) -> Json:
     """A pod with one container that holds the claim."""
     container = {
@@ -368,24 +160,9 @@ def worker_spec(claim: Mapping[str, str], node: str, script: str) -> Json:
         "resources": {"claims": [{"name": "channel"}]},
     }
     place = {"nodeSelector": {"kubernetes.io/hostname": node}} if node else {}
-    return {**place, "terminationGracePeriodSeconds": 3, "containers": [container], "resourceClaims": [{"name": "channel", **claim}]}
-
-
-def message_of(condition: Json) -> str:
-    """Its message."""
-    return str(condition.get("message", ""))
-
-
-async def install(rig: Rig, daemon_set: Json) -> None:
-    """Plugins alone: the test brings its own controllers."""
-    await rig.rack.cluster.create(DAEMON_SETS, daemon_set, OWN)
-
-
-def plugin_manifest() -> Json:
-    """The plugin's DaemonSet as racks install it."""
-    return manifests.plugin_daemonset()
-
-
-def names_of(objects: Iterable[Json]) -> list[str]:
-    """Their names, sorted."""
-    return sorted(o["metadata"]["name"] for o in objects)
+    return {
+        **place,
+        "terminationGracePeriodSeconds": 3,
+        "containers": [container],
+        "resourceClaims": [{"name": "channel", **claim}],
+    }

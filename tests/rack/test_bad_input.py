@@ -37,7 +37,10 @@ async def rig(raised):
     [
         ({"colour": "red"}, "colour"),
         ({"kind": "GpuConfig"}, "resource.nvidia.com/v1beta1, kind GpuConfig is not known here; known:"),
-        ({"apiVersion": "resource.nvidia.com/v9"}, "resource.nvidia.com/v9, kind ComputeDomainChannelConfig is not known"),
+        (
+            {"apiVersion": "resource.nvidia.com/v9"},
+            "resource.nvidia.com/v9, kind ComputeDomainChannelConfig is not known",
+        ),
         ({"allocationMode": "Some"}, "allocationMode 'Some' is neither Single nor All"),
         ({"domainID": "../../etc"}, "domainID '../../etc' is not the uid of a ComputeDomain"),
         ({"domainID": 7}, "invalid value for type, expected str @ ComputeDomainChannelConfig.domainID"),
@@ -158,7 +161,9 @@ async def _run(rig, *words, **environment):
 async def test_a_socket_path_that_is_too_long_ends_the_plugin_with_the_flag_to_change(rig, tmp_path):
     """Exit code 1, the path, its length, the limit, and which flag shortens it."""
     deep = tmp_path / ("x" * 60) / ("y" * 60)
-    code, said = await _run(rig, "kubelet-plugin", "--node-name", "node-1", "--kubelet-plugins-directory-path", str(deep))
+    code, said = await _run(
+        rig, "kubelet-plugin", "--node-name", "node-1", "--kubelet-plugins-directory-path", str(deep)
+    )
     assert code == 1
     assert "and the kernel allows 107: shorten --kubelet-plugins-directory-path" in said
 
@@ -188,7 +193,10 @@ async def test_a_faulty_statechart_ends_the_process_with_file_and_line(rig, tmp_
     text = (folder / f"{chart}.yaml").read_text()
     (folder / f"{chart}.yaml").write_text(text.replace("initial: ", "initail: ", 1))
     number = next(i for i, line in enumerate(text.splitlines(), 1) if line.startswith("initial: "))
-    below = [f"--{flag}={tmp_path / flag}" for flag in ("cdi-root", "kubelet-plugins-directory-path", "kubelet-registrar-directory-path")]
+    below = [
+        f"--{flag}={tmp_path / flag}"
+        for flag in ("cdi-root", "kubelet-plugins-directory-path", "kubelet-registrar-directory-path")
+    ]
     place = ["--node-name", "node-9", *below] if command == "kubelet-plugin" else []
     code, said = await _run(rig, command, "--statecharts", str(folder), *place)
     assert code == 1, said
@@ -198,7 +206,6 @@ async def test_a_faulty_statechart_ends_the_process_with_file_and_line(rig, tmp_
 
 
 async def _looked(rig):
-
 
     since = (rig.root() / "driver/proc/devices").stat().st_mtime
     return time.time() > since + 1

@@ -141,7 +141,9 @@ async def test_a_taken_channel_is_refused_and_names_its_holder(rig):
         "results": [{**allocation["devices"]["results"][0], "request": "r"}],
         "config": [{**allocation["devices"]["config"][0], "requests": ["r"]}],
     }
-    await rig.rack.cluster.patch(CLAIMS, "second", {"status": {"allocation": allocation}}, "default", subresource="status")
+    await rig.rack.cluster.patch(
+        CLAIMS, "second", {"status": {"allocation": allocation}}, "default", subresource="status"
+    )
     second = await rig.get(CLAIMS, "second")
     said = await prepare(rig, second)
     assert f"channel 0 of node-1 is held by claim default/{first['metadata']['name']} (ComputeDomain" in said.error

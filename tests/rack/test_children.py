@@ -82,7 +82,9 @@ async def test_a_foreign_claim_template_is_named_and_the_domain_heals_when_it_go
     await rig.create_domain("cd", template="first-channel")
     await rig.create_worker("a", "node-1", domain="first")
     await rig.running("a")
-    said = await rig.said("cd", "first-channel exists and belongs to the ComputeDomain with uid", "ForeignClaimTemplate")
+    said = await rig.said(
+        "cd", "first-channel exists and belongs to the ComputeDomain with uid", "ForeignClaimTemplate"
+    )
     assert said["type"] == "Warning"
     for kind in ("Provisioned", "Ready"):
         condition = await rig.until(f"condition {kind}", lambda k=kind: _because(rig, k, "ForeignClaimTemplate"))

@@ -100,7 +100,7 @@ def _held_by(rig, name):
 
 
 async def test_a_killed_leader_is_replaced_in_the_middle_of_a_join_and_nothing_is_lost(site):
-    """kill -9 while a worker waits: the other takes over, indices stay, the second worker joins, both run; then kill again."""
+    """Kill -9 while a worker waits: the other takes over, indices stay, the second worker joins, both run; then kill again."""
     rig, controller = site
     first = await controller("first")
     await rig.until("first leads", _held_by(rig, "first"))

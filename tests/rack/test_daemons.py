@@ -140,6 +140,5 @@ async def _counts(rig, text):
 
 def _status(rig):
 
-
     found = list((rig.plugin_folder() / "domains").glob("*/status.json"))
     return json.loads(found[0].read_text()) if found else {}

@@ -13,7 +13,9 @@ async def test_a_corrupt_record_is_set_aside_and_the_plugin_goes_on(raised):
     claim = await rig.claim_of("a")
     folder, ghost = rig.plugin_folder() / "claims", "00000000-1111-2222-3333-444444444444"
     await rig.restart_plugin(meanwhile=lambda: (folder / f"{ghost}.json").write_text('{"uid": "0000'))
-    said = await rig.said("node-1", f"claim record set aside as {ghost}.json.corrupt-1: not JSON", "ClaimRecordQuarantined")
+    said = await rig.said(
+        "node-1", f"claim record set aside as {ghost}.json.corrupt-1: not JSON", "ClaimRecordQuarantined"
+    )
     assert said["type"] == "Warning"
     assert (folder / f"{ghost}.json.corrupt-1").read_text() == '{"uid": "0000'
 
@@ -85,7 +87,7 @@ async def test_restarts_of_the_plugin_in_the_middle_of_everything_lose_nothing(r
     rig = await raised(2, kubelet={"prepare_retry": (2, 3)})  # pods that found no plugin are nobody's to wake
     await rig.create_domain(wanted=2)
     await rig.create_worker("a", "node-1")
-    await rig.until("a waits", lambda: rig.records())
+    await rig.until("a waits", rig.records)
     await rig.restart_plugin()
     await rig.create_worker("b", "node-2")
     await rig.running("a", "b")

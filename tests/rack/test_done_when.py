@@ -99,7 +99,17 @@ async def test_eighteen_nodes_join_with_few_writes_and_no_conflicts(monkeypatch)
     for name in ("PREPARE_HOLD", "PROBE_INTERVAL"):
         monkeypatch.delenv(name, raising=False)
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "nvdra", "sim", "join", "--nodes", "18", "--cliques", "1", "--json", stdout=asyncio.subprocess.PIPE
+        sys.executable,
+        "-m",
+        "nvdra",
+        "sim",
+        "join",
+        "--nodes",
+        "18",
+        "--cliques",
+        "1",
+        "--json",
+        stdout=asyncio.subprocess.PIPE,
     )
     out, _ = await asyncio.wait_for(process.communicate(), 90)
     assert process.returncode == 0

@@ -4,7 +4,7 @@ import pytest
 
 from nvdra.api import names
 from nvdra.sim.kube.kinds import PODS
-from tests.rack.rig import OWN, message_of
+from tests.rack.rig import OWN
 
 
 async def test_two_workers_are_held_until_both_nodes_are_ready(raised):
@@ -14,7 +14,7 @@ async def test_two_workers_are_held_until_both_nodes_are_ready(raised):
     await rig.create_worker("a", "node-1")
     await rig.said("a", "2 nodes")
     assert not await rig.runs("a")()
-    assert message_of(await rig.condition("Formed")).startswith("waiting for ")
+    assert (await rig.condition("Formed"))["message"].startswith("waiting for ")
     await rig.create_worker("b", "node-2")
     await rig.running("a", "b", limit=20)  # the kubelet's own retry comes after 60 to 90 s
     assert "channel0" in await rig.log("a")
@@ -25,7 +25,7 @@ async def test_two_workers_are_held_until_both_nodes_are_ready(raised):
 
 @pytest.mark.parametrize("wanted", [0, None])
 async def test_without_numnodes_a_worker_waits_for_its_own_node_only(raised, wanted):
-    """numNodes 0, or none at all: the domain has formed from the start."""
+    """NumNodes 0, or none at all: the domain has formed from the start."""
     rig = await raised(2)
     await rig.create_domain(wanted=wanted)
     rig.imex("node-2", ready_after=600)
@@ -143,7 +143,7 @@ async def test_two_cliques_are_two_imex_domains_of_one_computedomain(raised):
 
 
 async def test_all_channels_are_as_many_as_the_driver_has(raised):
-    """allocationMode All on a driver with four channels injects channel0 to channel3, and all of them go again."""
+    """AllocationMode All on a driver with four channels injects channel0 to channel3, and all of them go again."""
     rig = await raised(1)
     (rig.root() / "driver/proc/driver/nvidia/params").write_text("ImexChannelCount: 4\n")
     await rig.create_domain(mode="All")
@@ -169,5 +169,9 @@ async def _nobody(rig):
 
 
 async def _daemons(rig, number):
-    ready = [p for p in await rig.daemons() if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions") or ())]
+    ready = [
+        p
+        for p in await rig.daemons()
+        if any(c["type"] == "Ready" and c["status"] == "True" for c in p["status"].get("conditions") or ())
+    ]
     return len(ready) == number and names.DOMAIN_LABEL

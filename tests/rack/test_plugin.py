@@ -10,10 +10,10 @@ from nvdra.api import names
 from nvdra.node import NvmlReading
 from nvdra.sim import manifests
 from nvdra.sim.kube.kinds import CLAIMS, DAEMON_SETS, PODS, SLICES
-from nvdra.sim.nvml import change_fabric, gpus_of, in_clique, write_hardware
+from nvdra.sim.nvml import change_fabric, cluster_uuid, gpus_of, in_clique, write_hardware
 from tests.rack.rig import OWN
 
-CLUSTER = "44b35cdc-6989-4841-8e58-17bbf1b03760"
+CLUSTER = cluster_uuid("rack-0")
 
 
 async def test_it_registers_and_publishes_its_two_devices_with_its_clique(raised):
@@ -32,7 +32,7 @@ async def test_it_registers_and_publishes_its_two_devices_with_its_clique(raised
 async def test_slices_that_were_wiped_are_made_again(raised):
     """By a kubelet that starts, or by hand."""
     rig = await raised(1)
-    for wipe in (lambda: rig.rack.nodes["node-1"].kubelet.restart(), lambda: _wipe(rig)):
+    for wipe in (rig.rack.nodes["node-1"].kubelet.restart, lambda: _wipe(rig)):
         old = (await rig.all(SLICES))[0]["metadata"]["uid"]
         await wipe()
 
@@ -70,7 +70,7 @@ async def test_a_driver_that_comes_late_needs_no_restart(raised):
     [
         (attrs.evolve(in_clique(CLUSTER, 32766), state=2), None, "fabric registration is in progress"),
         (attrs.evolve(in_clique(CLUSTER, 32766), status=999), None, "fabric registration failed with NVML status 999"),
-        (in_clique(CLUSTER, 7), 3, f"GPUs differ: GPU 0 ("),
+        (in_clique(CLUSTER, 7), 3, "GPUs differ: GPU 0 ("),
     ],
 )
 async def test_a_fabric_that_is_not_certain_holds_the_claim_and_names_itself(raised, fabric, gpu, words):

@@ -15,7 +15,7 @@ QUICK = {"prepare_retry": (2, 3), "first_back_off": 0.2}
 
 
 def _kill(rig, node="node-1"):
-    """kill -9 to the node's plugin, and wait until another serves."""
+    """Kill -9 to the node's plugin, and wait until another serves."""
     return rig.restart_plugin(node, signal.SIGKILL)
 
 
@@ -25,7 +25,7 @@ def _pid(rig, node):
 
 
 async def test_a_plugin_killed_at_any_point_of_a_claims_life_comes_to_the_right_end(raised):
-    """kill -9 while it joins (record written, label not), waits, wakes (prepared, not fetched), holds, and leaves."""
+    """Kill -9 while it joins (record written, label not), waits, wakes (prepared, not fetched), holds, and leaves."""
     rig = await raised(2, processes=True, kubelet=QUICK)
     slow = rig.order("delay", verb="patch", resource="nodes", agent="nvdra-kubelet-plugin", seconds=30, count=1)
     await rig.create_domain(wanted=2)

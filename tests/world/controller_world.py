@@ -260,7 +260,7 @@ class ControllerWorld(World):
                 self.complete(seen)
         for uid in self.uids:
             if self.there(self.uids[uid].metadata.name) is None or self.uids[uid] not in self.domains.values():
-                left = [thing for thing in now(self.little.left_of(uid))]
+                left = list(now(self.little.left_of(uid)))
                 assert left == [], f"left of a domain that is gone: {left}"
         before = self.little.store.counters.snapshot()
         self.passes(120)

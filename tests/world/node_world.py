@@ -198,7 +198,9 @@ class NodeWorld(World):
         records = self.plugin.disk.records
         assert set(self.plugin.disk.specs) <= set(records), "a CDI file without a record"
         if self.label() and not self.strange:
-            assert self.label() in {r.domain for r in records.values() if r.kind == "channel"}, "a label without a record"
+            assert self.label() in {r.domain for r in records.values() if r.kind == "channel"}, (
+                "a label without a record"
+            )
 
     @invariant()
     def a_strangers_label_stays(self):

@@ -37,7 +37,7 @@ def text_of(path: Path) -> str:
 
 async def until(true, limit: float = 5.0):
     async with asyncio.timeout(limit):
-        while not true():  # noqa: ASYNC110 - the world is polled: a process tells nobody that it ended
+        while not true():
             await asyncio.sleep(0.01)
 
 

@@ -96,7 +96,7 @@ async def for_ever():
 
 async def until(condition, seconds=120.0):
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is a look at the world
+        while not condition():
             await asyncio.sleep(0.1)
 
 

@@ -106,7 +106,7 @@ def reflector(loop, world, sink):
 
 async def until(condition, seconds=300.0):
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - the condition is a look at the world
+        while not condition():
             await asyncio.sleep(0.05)
 
 

@@ -141,7 +141,7 @@ async def test_a_reflector_catches_up(api, client):
         await client.create(NODES, {"metadata": {"name": name}})
     await client.delete(NODES, "b")
     async with asyncio.timeout(10):
-        while {node.metadata.name for node in store.all(NODES)} != {"a", "c", "d"} or kept.trouble:  # noqa: ASYNC110 - a look at the world
+        while {node.metadata.name for node in store.all(NODES)} != {"a", "c", "d"} or kept.trouble:
             await asyncio.sleep(0.01)
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)

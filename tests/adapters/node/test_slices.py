@@ -140,7 +140,7 @@ async def following(world: World, slices: SlicePublisher) -> AsyncIterator[None]
 
 async def until(holds: Callable[[], bool]) -> None:
     async with asyncio.timeout(5):
-        while not holds():  # noqa: ASYNC110  # the world is not ours to add events to
+        while not holds():  # the world is not ours to add events to
             await asyncio.sleep(0)
 
 

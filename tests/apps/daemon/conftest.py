@@ -29,7 +29,7 @@ CHECK = "import sys; from nvdra.apps.daemon import check; sys.exit(check())"
 
 async def until(true: Callable[[], object], limit: float = 20.0) -> None:
     async with asyncio.timeout(limit):
-        while not true():  # noqa: ASYNC110 - the world is polled
+        while not true():
             await asyncio.sleep(0.01)
 
 

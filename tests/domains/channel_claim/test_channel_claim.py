@@ -11,7 +11,6 @@ from nvdra.api.local import DAEMON_STATUSES, DISK_SPECS, DaemonStatus, DiskSpec
 from nvdra.api.records import PodRef
 from nvdra.apps.controller import Controller
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER
-from nvdra.domains.channel_claim.voice import wait_text
 from nvdra.errors import ApiError
 from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits
 from tests.builders import CLIQUE, OWN, Little
@@ -75,7 +74,7 @@ async def test_from_the_first_call_to_nothing():
     assert await label(plugin) == bench.uid
     assert set(plugin.disk.records) == {"a"}
     assert (plugin.disk.specs, plugin.disk.devices) == ({}, set())
-    assert "node-1 has no IMEX daemon pod yet" in wait_text(plugin.told("a"))
+    assert "node-1 has no IMEX daemon pod yet" in plugin.told("a").explanation
     await bench.ready()
     await until(lambda: plugin.state("a") == "Holding.Prepared")
     node = DeviceNode(*CHANNEL_0)
@@ -125,7 +124,7 @@ async def test_an_unknown_clique_holds_and_names_itself():
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(2)
     assert (bench.plugin.state("a"), bench.plugin.disk.records) == ("Placing", {})
-    assert wait_text(bench.plugin.told("a")) == "node-1: GPU 0: fabric registration is in progress"
+    assert bench.plugin.told("a").explanation == "node-1: GPU 0: fabric registration is in progress"
     bench.plugin.looks(reading())
     await asyncio.sleep(2)
     assert bench.plugin.state("a") == "Holding.Waiting"
@@ -152,7 +151,7 @@ async def test_one_channel_claim_a_node():
     bench.plugin.wants("b", bench.uid)
     await asyncio.sleep(2)
     assert (bench.plugin.state("b"), set(bench.plugin.disk.records)) == ("Placing", {"a"})
-    assert "channel 0 of node-1 is held by claim default/claim-a" in wait_text(bench.plugin.told("b"))
+    assert "channel 0 of node-1 is held by claim default/claim-a" in bench.plugin.told("b").explanation
     bench.plugin.lets_go("a")
     await until(lambda: bench.plugin.state("b") == "Holding.Prepared")
     assert (set(bench.plugin.disk.records), await label(bench.plugin)) == ({"b"}, bench.uid)
@@ -178,8 +177,8 @@ async def test_a_node_of_another_domain_is_refused_by_name():
     await bench.little.join("node-1", other.metadata.uid)
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(3)
-    assert f"node node-1 belongs to the ComputeDomain with uid {other.metadata.uid}" in wait_text(
-        bench.plugin.told("a")
+    assert (
+        f"node node-1 belongs to the ComputeDomain with uid {other.metadata.uid}" in bench.plugin.told("a").explanation
     )
     assert await label(bench.plugin) == other.metadata.uid
     await bench.little.leave("node-1")
@@ -195,7 +194,7 @@ async def test_a_daemon_of_another_domain_keeps_the_node():
     await asyncio.sleep(2)
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(2)
-    assert "the IMEX daemon of ComputeDomain team/old is still on node-1" in wait_text(bench.plugin.told("a"))
+    assert "the IMEX daemon of ComputeDomain team/old is still on node-1" in bench.plugin.told("a").explanation
     bench.plugin.lets_go("d", "daemon")
     await asyncio.sleep(2)
     assert bench.plugin.state("a") == "Holding.Waiting"
@@ -208,7 +207,7 @@ async def test_a_domain_that_is_gone_or_elsewhere_is_refused():
     elsewhere = await bench.little.domain("elsewhere", namespace="kube-public")
     bench.plugin.wants("a", elsewhere.metadata.uid, domain_name="elsewhere")
     await asyncio.sleep(2)
-    text = wait_text(bench.plugin.told("a"))
+    text = bench.plugin.told("a").explanation
     assert f"no ComputeDomain with uid {elsewhere.metadata.uid} in namespace default" in text
     assert await label(bench.plugin) == ""
     bench.plugin.lets_go("a")
@@ -225,7 +224,7 @@ async def test_no_new_worker_joins_a_domain_that_ends():
     await bench.little.delete(bench.domain)
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(3)
-    assert "is being deleted: no new worker may join it" in wait_text(bench.plugin.told("a"))
+    assert "is being deleted: no new worker may join it" in bench.plugin.told("a").explanation
     assert await label(bench.plugin) == ""
 
 
@@ -396,7 +395,7 @@ async def test_a_driver_that_comes_late_leaves_no_device_node_behind():
     await asyncio.sleep(2)
     await bench.ready()
     await asyncio.sleep(2)
-    assert "node-1 has no IMEX channels" in wait_text(bench.plugin.told("a"))
+    assert "node-1 has no IMEX channels" in bench.plugin.told("a").explanation
     bench.plugin.looks(reading(CLIQUE, NUMBERS))
     await until(lambda: bench.plugin.state("a") == "Holding.Prepared")
     assert bench.plugin.disk.devices == {CHANNEL_0}
@@ -490,7 +489,7 @@ async def test_a_new_reason_is_told_to_the_pod():
     bench = await a_bench(nodes=1)
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(3)
-    text = wait_text(bench.plugin.told("a"))
+    text = bench.plugin.told("a").explanation
     bench.plugin.hangs_up("a")
     bench.plugin.memory.answered("a", text, asyncio.get_running_loop().time())
     await asyncio.sleep(5)
@@ -508,7 +507,7 @@ async def test_a_reason_that_changes_just_after_an_answer_is_told_a_little_later
     bench = await a_bench(nodes=1)
     bench.plugin.wants("a", bench.uid)
     await asyncio.sleep(3)
-    text = wait_text(bench.plugin.told("a"))
+    text = bench.plugin.told("a").explanation
     bench.plugin.hangs_up("a")
     bench.plugin.memory.answered("a", text, asyncio.get_running_loop().time())
     bench.plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(bench.uid, "START", False, "port 50000 in use"))

@@ -147,7 +147,9 @@ async def test_two_daemons_of_a_domain_share_its_folder():
     assert plugin.left == {}
 
 
-@pytest.mark.parametrize("state", ["Recording", "Holding.Staging", "Holding.Exposing", "Holding.Prepared", "Releasing.Forgetting"])
+@pytest.mark.parametrize(
+    "state", ["Recording", "Holding.Staging", "Holding.Exposing", "Holding.Prepared", "Releasing.Forgetting"]
+)
 @virtually
 async def test_a_restart_at_any_moment(state):
     """Whatever is on the disk is gone on with, and released in full."""

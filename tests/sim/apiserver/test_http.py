@@ -280,5 +280,5 @@ async def test_a_client_that_goes_is_forgotten(api):
     async with aiohttp.ClientSession(api.url) as session, session.get(MAPS, params={"watch": "true"}):
         assert len(list(api.store.hub.everybody())) == 1
     async with asyncio.timeout(5):
-        while list(api.store.hub.everybody()):  # noqa: ASYNC110 - the server tells nobody that a client has gone
+        while list(api.store.hub.everybody()):
             await asyncio.sleep(0.01)

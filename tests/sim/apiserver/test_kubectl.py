@@ -139,7 +139,7 @@ async def test_get_watch(kubectl, api, pod_spec):
     await kubectl("create -f -", pod(pod_spec))
     task = asyncio.create_task(kubectl("get pods -w --request-timeout=2s"))
     async with asyncio.timeout(10):
-        while not list(api.store.hub.everybody()):  # noqa: ASYNC110 - kubectl tells nobody that it watches
+        while not list(api.store.hub.everybody()):
             await asyncio.sleep(0.02)
     api.store.patch(api.store.ref("", "v1", "pods", "default", "p"), "merge", {"metadata": {"labels": {"x": "y"}}})
     assert [line.split()[0] for line in (await task).splitlines()] == ["NAME", "p", "p"]

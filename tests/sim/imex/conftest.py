@@ -24,7 +24,7 @@ from nvdra.sim.nvml import DriverRoot, make_driver_root
 async def _until(true: Callable[[], object], limit: float = 8.0) -> None:
     """Return once it is so; TimeoutError names nothing, so keep the condition short."""
     async with asyncio.timeout(limit):
-        while not true():  # noqa: ASYNC110 - the world is polled
+        while not true():
             await asyncio.sleep(0.01)
 
 
@@ -76,7 +76,7 @@ class PretendNode:
 
     async def becomes(self, state: str, limit: float = 8.0) -> None:
         async with asyncio.timeout(limit):
-            while await self.ctl.state() != state:  # noqa: ASYNC110 - the world is polled
+            while await self.ctl.state() != state:
                 await asyncio.sleep(0.02)
 
     async def sees(self, true: Callable[[DomainView], bool], limit: float = 8.0) -> DomainView:
