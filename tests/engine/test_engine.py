@@ -1,6 +1,7 @@
 """The loop: levels act, edges announce, errors decide when to look again, and nothing stops it."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable
 
@@ -18,7 +19,6 @@ from nvdra.engine.queue import Key
 from nvdra.engine.recorder import Recorder
 from nvdra.errors import Again, ConfigError, Later, NotYet, Refused, StatechartError
 from tests.virtual_time import Stopwatch, clock, until, virtually
-import itertools
 
 LAMP = """\
 statechart: lamp
