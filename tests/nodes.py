@@ -54,6 +54,8 @@ class Disk:
     fate: Callable[[str], str] = lambda _: ""
     recording: Callable[[ClaimRecord], None] = lambda _: None
     """Told of each record before it is written."""
+    removing: Callable[[Path], None] = lambda _: None
+    """Told of each file or folder before it is removed."""
 
     def write(self, what: str, act: Callable[[], Any]) -> None:
         fate = self.fate(what)
@@ -121,6 +123,7 @@ class SmallFiles:
         self.write(path, content)
 
     def remove(self, path: Path) -> None:
+        self.disk.removing(path)
         gone = [file for file in self.disk.files if file == path or path in file.parents]
         self.disk.write("unfile", lambda: [self.disk.files.pop(file) for file in gone])
 
@@ -166,7 +169,7 @@ class Plugin:
         files, cdi = RecordFiles(disk), CdiFiles(disk)
         channel = channel_things.Ports(self.cluster, store, files, cdi, Devices(disk), self.node, wall, self.waker)
         daemon = daemon_things.Ports(
-            self.cluster, store, files, cdi, SmallFiles(disk), self.edits, DOMAINS, Path("/host") / "domains"
+            self.cluster, store, files, cdi, SmallFiles(disk), self.driver_root, DOMAINS, Path("/host") / "domains"
         )
         self.engine.add(
             Domain(
@@ -197,6 +200,10 @@ class Plugin:
         for file in disk.files:
             store.put(FOLDERS, DomainFolder(file.parent.name))
         store.put(READINGS, self.seen)
+
+    def driver_root(self) -> Edits:
+        """As it is when it is asked."""
+        return self.edits()
 
     def start(self) -> None:
         rosters = RosterWatches(self.cluster, self.engine.store, OWN)

@@ -62,9 +62,11 @@ class Unreliable:
     async def _call(self, verb: str, kind: Kind, work: Callable[[], Any]) -> Any:
         fate = self.fate(verb, kind.plural)
         self.calls.append((verb, kind.plural))
+        await asyncio.sleep(0)  # as over any wire, others come to their turn meanwhile
         if fate == "before":
             raise ApiError(f"{verb} {kind.plural}: connection refused", code=0)
         answer = await work()
+        await asyncio.sleep(0)
         if fate == "after":
             raise ApiError(f"{verb} {kind.plural}: connection lost", code=0)
         return answer

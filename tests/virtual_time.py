@@ -19,17 +19,31 @@ class StandstillError(RuntimeError):
     """Everybody waits, and no timer will ever wake anybody."""
 
 
+class SpinError(AssertionError):
+    """Somebody works and works, and time does not pass."""
+
+
+MOST_TURNS = 10_000
+"""So many turns of the loop at one moment are a spin."""
+
+
 class _Jumping(selectors.DefaultSelector):
     """Never sleeps: what would be slept is added to the loop's time."""
 
     loop: "VirtualLoop"
+    turns = 0
 
     def select(self, timeout: float | None = None) -> Any:
         ready = super().select(0)
+        self.turns += 1
+        if self.turns > MOST_TURNS:
+            self.turns = 0  # so that the loop can be ended
+            raise SpinError(f"no time has passed in {MOST_TURNS} turns of the loop")
         if ready or timeout == 0:
             return ready
         if timeout is None:
             raise StandstillError("everybody waits for ever")
+        self.turns = 0
         self.loop.jump()
         return ready
 

@@ -11,6 +11,7 @@ import click
 
 from nvdra.adapters import logs
 from nvdra.api import names
+from nvdra.apps.api_version import resource_version
 from nvdra.errors import ConfigError
 
 
@@ -117,7 +118,7 @@ async def _controller(options: dict[str, Any]) -> None:
             requests=_requests(options["cd_daemon_resource_requests"]),
             max_nodes=options["max_nodes_per_imex_domain"],
             log_level=options["cd_daemon_log_level"],
-            resource_version=await client.resource_version_of_api(options["resource_api_version"]),
+            resource_version=await resource_version(client, options["resource_api_version"]),
         )
         settings = ControllerSettings(
             pod_name=options["pod_name"],
@@ -191,7 +192,7 @@ async def _kubelet_plugin(options: dict[str, Any]) -> None:
     metrics = Metrics()
     client = await _client(options, "kubelet-plugin", metrics.requested)
     try:
-        version = await client.resource_version_of_api(options["resource_api_version"])
+        version = await resource_version(client, options["resource_api_version"])
         plugin = KubeletPlugin(
             plugin_settings(options, version, metrics.routes(options["metrics_path"])),
             client,

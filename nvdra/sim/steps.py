@@ -56,9 +56,12 @@ class StepReader:
             yield step
         for path in sorted(self.nodes.glob("*/var/log/pods/*/*/*.log")):
             node = path.relative_to(self.nodes).parts[0]
-            with path.open("rb") as file:
-                file.seek(self._read.get(path, 0))
-                content = file.read()
+            try:
+                with path.open("rb") as file:
+                    file.seek(self._read.get(path, 0))
+                    content = file.read()
+            except FileNotFoundError:
+                continue  # the pod, and its log with it, went while we looked
             whole = content.rfind(b"\n") + 1
             self._read[path] = self._read.get(path, 0) + whole
             for line in content[:whole].decode(errors="replace").splitlines():

@@ -90,7 +90,7 @@ def test_the_installed_command_is_this_one():
     """Pyproject's entry point leads to main()."""
     entries = metadata.entry_points(group="console_scripts", name="nvdra")
 
-    assert {entry.value for entry in entries} <= {"nvdra.cli:main"}
+    assert {entry.value for entry in entries} <= {"nvdra.start:main"}
 
 
 def _lacking(module: str) -> Callable[[str], object]:

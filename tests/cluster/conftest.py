@@ -65,4 +65,4 @@ def pair(bed: Cluster, user: User, driver: None) -> Iterator[str]:
         hardware.imex_acts(node, "{}")
     user.kubectl("delete", "pods", f"{name}-1", f"{name}-2", "--ignore-not-found", "--timeout=90s")
     user.kubectl("delete", "computedomain", name, "--ignore-not-found", "--timeout=90s")
-    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)
+    leftovers.all_gone(bed, user, limit=90)  # after an outage Kubernetes' own collectors take their time

@@ -55,6 +55,7 @@ def archive(images: Callable[[], Sequence[Image]] | None = None) -> Path:
     made = folder / f"bed-{key}.tar"
     if not made.exists():
         write_archive(made, wanted)
+        _keep_newest(folder, "bed-*.tar", 2)
     return made
 
 
@@ -142,9 +143,14 @@ def _layer(name: str, key: str, make: Callable[[Path], None]) -> Path:
         _run("tar", "--create", "--file", str(unfinished), "--sort=name", "--mtime=@0", "--numeric-owner", "--exclude=./dev/*",
              "--directory", str(root), ".")  # fmt: skip
         unfinished.rename(layer)
-    for old in sorted(layers.glob(f"{name}-*.tar"), key=lambda path: path.stat().st_mtime)[:-3]:
-        old.unlink()
+    _keep_newest(layers, f"{name}-*.tar", 3)
     return layer
+
+
+def _keep_newest(folder: Path, pattern: str, count: int) -> None:
+    """Every change of the code makes another: the older ones go."""
+    for old in sorted(folder.glob(pattern), key=lambda path: path.stat().st_mtime)[:-count]:
+        old.unlink()
 
 
 def _compile(root: Path, folder: Path) -> None:

@@ -1,6 +1,7 @@
 """What a ComputeDomain may leave nowhere once it is gone: neither in the API nor on a node."""
 
 import subprocess
+import time
 
 from nvdra.api import names
 from tests.cluster.bed.cluster import Cluster
@@ -20,6 +21,14 @@ true
 def of_domains(bed: Cluster, user: User) -> list[str]:
     """Everything that is there and belongs to some ComputeDomain."""
     return [*_in_the_api(user), *(found for node in bed.layout.all_nodes for found in on_node(bed, node.number))]
+
+
+def all_gone(bed: Cluster, user: User, limit: float = 30.0) -> None:
+    """Wait until nothing of any ComputeDomain is left; say what is when it takes too long."""
+    end = time.monotonic() + limit
+    while left := of_domains(bed, user):
+        assert time.monotonic() < end, f"still there after {limit:.0f} s: {left}"
+        time.sleep(0.2)
 
 
 def on_node(bed: Cluster, number: int) -> list[str]:

@@ -27,7 +27,6 @@ from tests.cluster.view import (
     filmed,
     pod_ready,
     running,
-    until,
 )
 
 NAME = "imex-channel-injection"
@@ -97,7 +96,7 @@ async def one_round(bed: Cluster, user: User, film: Film) -> dict[str, float]:
     await asyncio.to_thread(user.kubectl, "delete", "-f", manifest, "--wait=false")
     for what, fits in ENDS:
         found[f"delete: {what}"] = ((await film.first(what, fits, deleted)).at - deleted) * 1000
-    await asyncio.to_thread(until, "nothing is left", lambda: not leftovers.of_domains(bed, user))
+    await asyncio.to_thread(leftovers.all_gone, bed, user)
     return found
 
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from nvdra.api import names
-from tests.cluster import installation, leftovers
+from tests.cluster import audit, installation, leftovers
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.view import PODS, User, filmed, pod_ready, running, runs, until
 from tests.cluster.workloads import worker
@@ -26,7 +26,7 @@ async def test_a_killed_imex_comes_back_and_the_domain_with_it(bed: Cluster, use
     """nvidia-imex killed on one node: it is started again in the same pod, and the domain is whole again."""
     await both_run(bed, user, pair)
     before = leftovers.imex_processes(bed)
-    subprocess.run(bed.on_node(1, "kill", "-9", before[0]), check=True)
+    on_node(bed, "kill", "-9", before[0])
     until("there are two again", lambda: (now := leftovers.imex_processes(bed)) != before and len(now) == 2, 60)
     until("both daemons are ready", lambda: sum(map(pod_ready, daemons(user))) == 2, 60)
     assert all(running(user.json("get", "pod", f"{pair}-{number}")) for number in (1, 2))
@@ -36,7 +36,7 @@ async def test_plugins_killed_during_prepare(bed: Cluster, user: User, pair: str
     """SIGKILL to both plugins while one worker waits: the kubelet tries again with the new ones, and both run."""
     user.apply(worker(pair, 1))
     until("its node is labelled", lambda: user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"], 20)
-    subprocess.run(bed.on_node(1, "pkill", "-KILL", "-f", "nvdra kubelet-plugin"), check=True)
+    on_node(bed, "pkill", "-KILL", "-f", "nvdra kubelet-plugin")
     async with filmed(bed.layout.kubeconfig, PODS) as film:
         user.apply(worker(pair, 2))
         for number in (1, 2):
@@ -60,8 +60,10 @@ async def test_the_api_server_is_gone_for_a_while(bed: Cluster, user: User, pair
     before = leftovers.imex_processes(bed)
     bed.stop("kube-apiserver", signal.SIGKILL)
     await asyncio.sleep(15)
+    back = audit.now()
     bed.start("kube-apiserver")
     await asyncio.to_thread(until, "the server answers", lambda: answers(bed, user), 60)
+    audit.NOT_READY.append((back, audit.now()))
     await asyncio.to_thread(until, "the driver is ready", lambda: installation.ready(user), 60)
     assert leftovers.imex_processes(bed) == before
 
@@ -81,6 +83,11 @@ async def test_an_upgrade_leaves_every_imex_alone(bed: Cluster, user: User, pair
     await asyncio.to_thread(until, "the new driver is ready", lambda: marked(user, f"upgrade-{pair}"), 90)
     assert leftovers.imex_processes(bed) == before
     assert all(running(user.json("get", "pod", f"{pair}-{number}")) for number in (1, 2))
+
+
+def on_node(bed: Cluster, *command: str) -> None:
+    """Processes of both nodes are seen from either: the bed has one process namespace."""
+    subprocess.run(bed.on_node(1, *command), check=True)
 
 
 def daemons(user: User) -> list[dict[str, object]]:

@@ -35,7 +35,7 @@ def test_the_pod_lists_its_channel(bed: Cluster, user: User, injected: str) -> N
     labelled = user.json("get", "nodes", "-l", f"{names.DOMAIN_LABEL}={domain['metadata']['uid']}")["items"]
     assert len(labelled) == 1
     user.kubectl("delete", "-f", injected, "--timeout=60s")
-    until("nothing is left", lambda: not leftovers.of_domains(bed, user), 30)
+    leftovers.all_gone(bed, user)
 
 
 def test_the_channel_is_a_device_that_opens(bed: Cluster, user: User, injected: str) -> None:

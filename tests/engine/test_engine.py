@@ -328,7 +328,7 @@ async def test_later_is_no_trouble(room):
     room.put(switched=True)
     await asyncio.sleep(1)
     assert len(calls) == 2
-    assert calls[1] - calls[0] == pytest.approx(0.4)
+    assert calls[1] - calls[0] == pytest.approx(0.4, abs=1e-5)
     assert room.meter.failures == []
     assert [told.troubles for told in room.reporter.told] == [{}, {}]
 

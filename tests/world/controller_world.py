@@ -49,7 +49,7 @@ class ControllerWorld(World):
             await self.little.node(name, clique)
         self.start()
         for number, name in enumerate(DOMAINS):
-            self.domains[name] = await self.little.domain(name, 2 * number)
+            self.domains[name] = await self.little.domain(name, 1 + number)
             self.uids[self.domains[name].metadata.uid] = self.domains[name]
 
     def start(self):
@@ -101,14 +101,25 @@ class ControllerWorld(World):
         self.passes(3)
         self.its_eyes_open()
 
-    @rule(name=domains, some=st.sets(nodes, min_size=1))
-    def a_job_ends(self, name, some):
+    @rule(name=domains, some=st.sets(nodes, min_size=1), pause=st.sampled_from([0, 2]))
+    def a_job_ends(self, name, some, pause):
         """Some of its workers do, or all."""
         seen = self.there(name)
         for node in sorted(some):
             if seen is not None and self.label_of(node) == seen.metadata.uid:
                 self.leave(node)
                 self.no_daemon(node)
+        self.passes(pause)
+
+    @rule(name=domains)
+    def a_daemon_fails(self, name):
+        """One that was ready is not any more, for a while."""
+        uid = self.domains[name].metadata.uid
+        for node, (of, ready) in sorted(self.daemons.items()):
+            if of == uid and ready:
+                self.daemon(node, False)
+                self.passes(2)
+                return
 
     @rule(name=domains)
     def tear_off(self, name):

@@ -1,6 +1,7 @@
 """What both closed loops share: a loop in virtual time, faults in order of arrival, and coroutines seen from outside."""
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from hypothesis import strategies as st
@@ -30,6 +31,7 @@ class World(RuleBasedStateMachine):
         self.loop = VirtualLoop()
         self.broken: list[str] = []
         self.coming: list[str] = []
+        self.refused: set[tuple[str, ...]] = set()
         self.little = self.run(Little.started())
         self.run(self.begin())
 
@@ -44,6 +46,8 @@ class World(RuleBasedStateMachine):
 
     def fate(self, *what: str) -> str:
         """The next request or write meets the next fate that was ordered."""
+        if what in self.refused:
+            return "before"
         if "events" in what:
             return ""
         return self.coming.pop(0) if self.coming else ""
@@ -65,7 +69,7 @@ class World(RuleBasedStateMachine):
     def teardown(self) -> None:
         try:
             assert self.broken == []
-            self.coming = []
+            self.coming, self.refused = [], set()
             self.calm()
             self.converged()
             assert self.broken == []
@@ -79,6 +83,20 @@ class World(RuleBasedStateMachine):
         self.run(_gathered(left))
         self.run(self.loop.shutdown_asyncgens())
         self.loop.close()
+
+
+def tell(world: type[World], story: Callable[[Any], None]) -> None:
+    """One life as it is told, with everything checked that is checked in a life by chance."""
+    life = world()
+    try:
+        story(life)
+        for invariant in life.invariants:
+            invariant.function(life)
+    except BaseException:
+        life.broken = []
+        life._end()
+        raise
+    life.teardown()
 
 
 async def _gathered(tasks: Any) -> None:

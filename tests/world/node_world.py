@@ -30,16 +30,16 @@ class NodeWorld(World):
         self.loop.create_task(Controller(self.little.client("controller"), wall=wall).run())
         self.domains = {name: await self.little.domain(name, number) for number, name in enumerate(DOMAINS)}
         self.stranger = await self.little.domain("stranger")
-        self.strange = self.disk_full = False
+        self.strange = False
         await self.little.node(NODE)
         wires = Unreliable(self.little.client("plugin"), self.fate)
-        self.plugin = Plugin(wires, NODE, Disk(fate=self.disk_fate, recording=self.recording))
+        self.plugin = Plugin(wires, NODE, Disk(fate=self.disk_fate, recording=self.recording, removing=self.removing))
         self.plugin.start()
 
     def disk_fate(self, what):
         """A folder's file is there or not: what a plugin finds unused at its start it sweeps (Recovery, not here)."""
         fate = self.fate(what)
-        return "before" if (fate and what == "file") or (self.disk_full and what == "record") else fate
+        return "before" if fate and what == "file" else fate
 
     # The kubelet.
 
@@ -86,17 +86,19 @@ class NodeWorld(World):
 
     # The cluster and its users.
 
-    @precondition(lambda self: any(self.plugin.state(uid) == "Holding.Waiting" for uid in CHANNELS))
-    @rule()
-    def ready_for_a_moment(self):
+    @precondition(lambda self: not self.strange and not self.plugin.disk.records)
+    @rule(uid=channels, name=domains)
+    def ready_for_a_moment(self, uid, name):
         """The release cannot be written while all is ready; when it can be, nothing is, and the plugin looks away."""
-        self.disk_full = True
+        self.wants(uid, name)
+        self.passes(3)
+        self.refused.add(("record",))
         self.daemon(True)
         self.passes(2)
         self.its_eyes_close()
         self.daemon(False)
         self.passes(10)
-        self.disk_full = False
+        self.refused.clear()
         self.passes(20)
         self.its_eyes_open()
 
@@ -174,6 +176,12 @@ class NodeWorld(World):
         before = self.plugin.disk.records.get(record.uid)
         if record.released and not (before and before.released) and not self.may_go(record):
             self.broken.append(f"{record} is let go before its domain is ready")
+
+    def removing(self, path):
+        users = [r for r in self.plugin.disk.records.values() if r.kind == "daemon" and not r.leaving]
+        users = [r for r in users if r.uid in self.plugin.disk.specs and FOLDERS / r.domain == path]
+        if users:
+            self.broken.append(f"{path} is removed under {users}")
 
     def may_go(self, record):
         """Asked at the very moment: the node is this domain's, for this claim, and the roster says ready."""

@@ -2,7 +2,7 @@
 
 import pytest
 from attrs import evolve
-from hypothesis import Phase, settings
+from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from nvdra.core.findings import Fact, Finding
@@ -11,10 +11,10 @@ from nvdra.domains.channel_claim import label
 from nvdra.domains.channel_claim import things as channel
 from nvdra.domains.daemon_claim import facts as daemon_facts
 from nvdra.domains.daemon_claim import things as daemon
+from tests.world.machines import tell
 from tests.world.node_world import NodeWorld
 
 BUDGET = settings(max_examples=40, stateful_step_count=25)
-HUNT = settings(max_examples=150, stateful_step_count=25, phases=[Phase.generate], report_multiple_bugs=False)
 
 
 def test_safe_and_nothing_left():
@@ -97,10 +97,13 @@ def writes_down_afterwards(patch):
 
 def takes_the_shared_folder(patch):
     """daemon-claim: removes the folder under the domain's other daemon."""
-    kept = daemon.Folder.absent
-    _always(patch, daemon_facts.FACTS, "unstaged", holds=False)
+    kept, taken = daemon.Folder.absent, set()
+    sentence = daemon_facts.FACTS.by_name["unstaged"].sentence
+    once = Fact("unstaged", sentence, lambda seen: Finding(seen.uid in taken))
+    patch.setitem(daemon_facts.FACTS.by_name, "unstaged", once)
 
     async def absent(self, seen):
+        taken.add(seen.uid)
         await kept(self, evolve(seen, shared=False))
 
     patch.setattr(daemon.Folder, "absent", absent)
@@ -118,21 +121,70 @@ def leaves_the_cdi_file(patch):
     patch.setitem(daemon_facts.FACTS.by_name, "exposed", Fact("exposed", kept.sentence, of))
 
 
-@pytest.mark.parametrize(
-    "mutant",
-    [
-        believes_its_eyes,
-        waits_for_nobody,
-        shares_the_channel,
-        keeps_the_label,
-        labels_by_force,
-        writes_down_afterwards,
-        takes_the_shared_folder,
-        leaves_the_cdi_file,
-    ],
-)
+def ready_for_a_moment(world):
+    world.ready_for_a_moment("a", "two")
+
+
+def a_wait(world):
+    world.wants("a", "two")
+    world.passes(3)
+
+
+def two_at_once(world):
+    world.wants("a", "one")
+    world.wants("b", "one")
+    for _ in range(30):
+        world.passes(0)
+
+
+def a_worker(world):
+    world.a_worker_runs("a", "one")
+
+
+def a_stranger_is_faster(world):
+    world.refused.add(("record",))
+    world.wants("a", "one")
+    world.passes(0.1)
+    world.a_stranger_labels_the_node()
+    world.refused.clear()
+    world.passes(5)
+
+
+def a_full_disk(world):
+    world.refused.add(("record",))
+    world.wants_a_daemon("old", "one")
+    world.passes(2)
+
+
+def a_daemons_successor(world):
+    for uid in ("old", "new"):
+        world.wants_a_daemon(uid, "one")
+        world.passes(2)
+    world.lets_a_daemon_go("old")
+    world.passes(2)
+
+
+MUTANTS = {
+    believes_its_eyes: ready_for_a_moment,
+    waits_for_nobody: a_wait,
+    shares_the_channel: two_at_once,
+    keeps_the_label: a_worker,
+    labels_by_force: a_stranger_is_faster,
+    writes_down_afterwards: a_full_disk,
+    takes_the_shared_folder: a_daemons_successor,
+    leaves_the_cdi_file: a_daemons_successor,
+}
+
+
+@pytest.mark.parametrize("story", dict.fromkeys(MUTANTS.values()))
+def test_a_story_ends_well(story):
+    """The stories that mutants fail in are harmless to the plugin that we ship."""
+    tell(NodeWorld, story)
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mutant_is_caught(mutant, monkeypatch):
-    """A plugin with a deliberate defect does not get through the loop."""
+    """A plugin with a deliberate defect does not get through its story."""
     mutant(monkeypatch)
     with pytest.raises(AssertionError):
-        run_state_machine_as_test(NodeWorld, settings=HUNT)
+        tell(NodeWorld, MUTANTS[mutant])

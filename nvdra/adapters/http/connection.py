@@ -152,7 +152,7 @@ async def connect(endpoint: Endpoint) -> Connection:
             endpoint.port,
             ssl=endpoint.tls,
             server_hostname=(endpoint.server_name or endpoint.host) if endpoint.tls else None,
-            happy_eyeballs_delay=0.25,
+            happy_eyeballs_delay=None if _is_address(endpoint.host) else 0.25,
         )
     except ssl.SSLCertVerificationError as error:
         raise Lost(f"its certificate is not trusted: {error.verify_message}") from error
@@ -160,6 +160,15 @@ async def connect(endpoint: Endpoint) -> Connection:
         raise Lost(_words(error)) from error
     _keep_alive(writer.get_extra_info("socket"))
     return Connection(reader, writer)
+
+
+def _is_address(host: str) -> bool:
+    """An address needs no race of several; and a race that is broken off loses its winner's socket (CPython 3.11)."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in host else socket.AF_INET, host)
+    except OSError:
+        return False
+    return True
 
 
 def _keep_alive(sock: socket.socket) -> None:

@@ -22,6 +22,7 @@ from . import binaries, cgroups, tools
 from .faults import BedFault
 from .layout import Layout, saved, state_folder
 from .node import COVERED
+from .supervisor import output_to
 from .versions import NEWEST, release
 
 CHECKOUT = Path(__file__).resolve().parents[3]
@@ -172,27 +173,16 @@ def _check_places(layout: Layout) -> None:
 
 
 def _outer(layout: Layout) -> int:
-    """Start the bed's first process; its id as the machine counts."""
-    command = [
-        "unshare",
-        "--net",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--mount-proc",
-        sys.executable,
-        "-m",
-        "tests.cluster.bed.inside",
-        layout.name,
-    ]
-    with (layout.logs / "bed.log").open("ab") as log:
-        outer = subprocess.Popen(
-            command, cwd=CHECKOUT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-        )
-    children = Path(f"/proc/{outer.pid}/task/{outer.pid}/children")
-    _until(lambda: outer.poll() is not None or bool(children.read_text().split()), "unshare started the bed")
-    if outer.poll() is not None:
-        raise BedFault(f"unshare failed: {(layout.logs / 'bed.log').read_text()}")
+    """Start the bed's first process, which is not to end with us; its id as the machine counts."""
+    namespaces = ["--net", "--mount", "--pid", "--fork", "--mount-proc"]
+    command = ["unshare", *namespaces, sys.executable, "-m", "tests.cluster.bed.inside", layout.name]
+    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    log = layout.logs / "bed.log"
+    outer = os.posix_spawnp("unshare", command, environ, file_actions=output_to(log), setsid=True)
+    children = Path(f"/proc/{outer}/task/{outer}/children")
+    _until(lambda: _born(outer) is None or bool(children.read_text().split()), "unshare started the bed")
+    if _born(outer) is None:
+        raise BedFault(f"unshare failed: {log.read_text()}")
     pid = int(children.read_text().split()[0])
     (layout.root / "pid.json").write_text(json.dumps([pid, _born(pid)]))
     return pid

@@ -42,14 +42,10 @@ class Supervisor:
             return program.pid
         argv = list(program.command())
         log = self.logs / f"{name.replace('/', '.')}.log"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
-        actions = [
-            (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
-            (os.POSIX_SPAWN_DUP2, 1, 2),
-            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
-        ]
         program.ended = ""
-        program.pid = os.posix_spawnp(argv[0], argv, os.environ, file_actions=actions, setsid=True, setsigmask=())
+        program.pid = os.posix_spawnp(
+            argv[0], argv, os.environ, file_actions=output_to(log), setsid=True, setsigmask=()
+        )
         return program.pid
 
     def stop(self, name: str, number: int = signal.SIGTERM) -> str:
@@ -125,3 +121,13 @@ class Supervisor:
                     0,
                     f"exited with {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}",
                 )
+
+
+def output_to(log: Path) -> list[tuple[Any, ...]]:
+    """For posix_spawn: nothing to read, and all that is said goes to the log's end."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
+    return [
+        (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDONLY, 0),
+        (os.POSIX_SPAWN_OPEN, 1, str(log), flags, 0o644),
+        (os.POSIX_SPAWN_DUP2, 1, 2),
+    ]
