@@ -237,9 +237,7 @@ class _Reader:
         self.blame(node, at, "needs a list")
         return []
 
-    def mapping(self, node: Node | None, at: _Path, allowed: set[str] | None = None) -> dict[str, Node]:
-        if node is None:
-            return {}
+    def mapping(self, node: Node, at: _Path, allowed: set[str] | None = None) -> dict[str, Node]:
         self.lines.setdefault(at, node.start_mark.line + 1)  # the line of the key, when there is one
         if not isinstance(node, MappingNode):
             self.blame(node, at, "needs a mapping")

@@ -2,8 +2,9 @@
 
 import asyncio
 import json
+import logging
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,9 @@ from nvdra.sim.nvml import make_driver_root, write_rack_node
 from nvdra.sim.topology import Topology, clique_of
 
 _NAMESPACES: Kind[dict[str, Any]] = Kind(dict, "Namespace", "namespaces", namespaced=False)
+log = logging.getLogger(__name__)
+
+STOP_LIMIT = 15.0
 CONTROL_PLANE_NODE = "control-plane-1"
 
 
@@ -81,9 +85,9 @@ class Rack:
 
     async def stop(self) -> None:
         """Everything ends, nothing is left."""
-        await asyncio.gather(*(node.stop() for node in self.nodes.values()))
-        await self.control_plane.stop()
-        await self.api.stop()
+        await _within(asyncio.gather(*(node.stop() for node in self.nodes.values())), "the nodes")
+        await _within(self.control_plane.stop(), "the control plane")
+        await _within(self.api.stop(), "the API server")
         self.block.give_back()
         if self.settings.root is None:
             await asyncio.to_thread(shutil.rmtree, self.root, ignore_errors=True)
@@ -154,3 +158,12 @@ class Rack:
             clique = json.loads((status.parent / "domain.json").read_text()).get("clique", "")
             return ImexView(f"{found.get('domain')}.{clique}", ready, found.get("reason") or found.get("state", ""))
         return ImexView()
+
+
+async def _within(work: Awaitable[Any], what: str) -> None:
+    """A rack's end does not hang on a part of it that will not end: that is said, and left behind."""
+    try:
+        async with asyncio.timeout(STOP_LIMIT):
+            await work
+    except TimeoutError:
+        log.warning("%s of the rack did not stop within %.0f s", what, STOP_LIMIT)

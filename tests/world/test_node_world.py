@@ -14,7 +14,7 @@ from nvdra.domains.daemon_claim import things as daemon
 from tests.world.machines import tell
 from tests.world.node_world import NodeWorld
 
-BUDGET = settings(max_examples=40, stateful_step_count=25)
+BUDGET = settings(max_examples=25, stateful_step_count=25)
 
 
 def test_safe_and_nothing_left():

@@ -1,5 +1,6 @@
 """The plugin's gRPC servers: first DRA, then registration (the kubelet calls as soon as it sees that), then health."""
 
+import asyncio
 import os
 from collections.abc import Iterator
 from contextlib import suppress
@@ -64,7 +65,9 @@ class PluginServer:
         """Registration first, so that the kubelet sends nothing new; both sockets are gone afterwards."""
         while self._running:
             server, path = self._running.pop()
-            await server.stop(grace)
+            with suppress(TimeoutError):  # it has been seen to wait for ever when it is stopped while it starts
+                async with asyncio.timeout(grace + STOP_GRACE):
+                    await server.stop(grace)
             if path:
                 remove(path)
         self._registration.status = None

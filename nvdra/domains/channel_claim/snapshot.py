@@ -45,11 +45,6 @@ class ChannelClaimSnapshot:
     daemon: DaemonStatus | None = None
 
     @property
-    def clique(self) -> str:
-        """The clique that the claim was recorded in; it never changes under a recorded claim."""
-        return self.record.clique if self.record else self.reading.clique.id
-
-    @property
     def entry(self) -> RosterEntry | None:
         """This node's entry in the roster."""
         return self.roster.entry(self.node_name) if self.roster else None

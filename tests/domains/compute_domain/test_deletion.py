@@ -57,10 +57,11 @@ async def test_the_order_of_the_end(controlling):
 
 
 @virtually
-async def test_the_controller_forgets_what_ended(controlling):
+async def test_the_controller_forgets_what_ended():
     """No memory is left of a domain that is gone: no cell, no object, nothing held back."""
     little = await Little.started()
-    run = controlling(little)
+    run = Controller(Unreliable(little.client("controller")), wall=wall)
+    asyncio.get_running_loop().create_task(run.run())
     domain = await a_running_domain(little)
     await little.delete(domain)
     await asyncio.sleep(10)
@@ -159,6 +160,47 @@ async def test_a_living_domain_that_we_do_not_see_is_not_stripped():
     assert (little.store.counters.snapshot() - counts).total(agent="controller", verb="delete") == 0
     assert (await little.seen(domain)).status.status == "Ready"
     assert not (await little.rosters())[CLIQUE].metadata.deleting
+
+
+@virtually
+async def test_nothing_is_made_for_a_domain_that_has_ended():
+    """Our view shows it alive: the API server is asked first, so there are no orphans, and nobody makes things in vain."""
+    little = await Little.started()
+    eyes = Unreliable(little.client("controller"))
+    asyncio.get_running_loop().create_task(Controller(eyes, wall=wall).run())
+    domain = await a_running_domain(little)
+    eyes.blind.add("computedomains")
+    await little.delete(domain)
+    await little.tear_off(domain)
+    for template in await little.templates():
+        await little.hands.delete(kinds.CLAIM_TEMPLATES, template.metadata.name, template.metadata.namespace)
+    for daemon_set in await little.daemon_sets():
+        await little.hands.delete(kinds.DAEMON_SETS, daemon_set["metadata"]["name"], OWN)
+    before = little.store.counters.snapshot()
+    await asyncio.sleep(60)
+    assert (little.store.counters.snapshot() - before).total(agent="controller", verb="create") == 0
+    assert await little.left_of(domain.metadata.uid) == []
+    eyes.blind.clear()
+    await asyncio.sleep(10)
+    assert await little.left_of(domain.metadata.uid) == []
+
+
+@virtually
+async def test_nothing_is_made_for_a_domain_that_ends():
+    """It is being deleted and we do not see that yet: what is missing stays missing."""
+    little = await Little.started()
+    eyes = Unreliable(little.client("controller"))
+    asyncio.get_running_loop().create_task(Controller(eyes, wall=wall).run())
+    domain = await a_running_domain(little)
+    eyes.blind.add("computedomains")
+    await little.delete(domain)
+    await little.hands.delete(kinds.CLAIM_TEMPLATES, f"{GUIDE}-channel", "default")
+    before = little.store.counters.snapshot()
+    await asyncio.sleep(10)
+    assert (little.store.counters.snapshot() - before).total(agent="controller", verb="create") == 0
+    eyes.blind.clear()
+    await asyncio.sleep(10)
+    assert (await little.seen(domain), await little.left_of(domain.metadata.uid)) == (None, [])
 
 
 @virtually

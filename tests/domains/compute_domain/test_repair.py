@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from nvdra.api import kinds, names
+from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 from tests.builders import GUIDE, OWN, RAW_DAEMON_SETS, RAW_TEMPLATES, Little
 from tests.virtual_time import virtually
 
@@ -153,6 +154,11 @@ async def test_a_new_image_does_not_end_running_daemons(controlling):
     assert daemon_set["spec"]["template"]["spec"]["containers"][0]["image"] == "newer"
     there = {pod.metadata.name for pod in await little.pods() if not pod.metadata.deleting}
     assert there == {"daemon-node-1"}
+
+
+def test_a_domain_that_is_gone_wants_no_template():
+    """Whatever is left of it."""
+    assert ComputeDomainSnapshot("uid", 0.0).workload_template is None
 
 
 @virtually

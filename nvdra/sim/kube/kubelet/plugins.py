@@ -1,6 +1,7 @@
 """DRA plugins of one node: found by their registration sockets, connected to, and called (dra-protocol.md §1)."""
 
 import asyncio
+import contextlib
 import logging
 import stat
 import time
@@ -61,7 +62,9 @@ class Plugin:
         self.closed = True
         if self.watch is not None:
             self.watch.cancel()
-        await self.channel.close()
+        with contextlib.suppress(TimeoutError):  # calls that will not end are left behind
+            async with asyncio.timeout(5):
+                await self.channel.close()
 
 
 @frozen
