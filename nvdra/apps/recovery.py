@@ -87,7 +87,7 @@ class Recovery:
 
         One list at each start; a touch of a pod that needs none makes the kubelet look at it, and nothing else.
         """
-        while not registered():  # noqa: ASYNC110 - the kubelet's word comes in another server's thread of calls
+        while not registered():  # noqa: ASYNC110 - the gRPC service keeps what the kubelet said last; it has no event
             await asyncio.sleep(REGISTERED_EVERY)
         note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{rfc3339(self.wall())}"}}}
         try:
