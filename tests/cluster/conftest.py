@@ -1,6 +1,7 @@
 """A real cluster for the tests of this folder: brought up once a session, its network entered, and ended afterwards.
 
 `NVDRA_CLUSTER_KUBERNETES` chooses the release; with `NVDRA_CLUSTER_KEEP=1` a bed that is up is used, and left up.
+`NVDRA_CLUSTER_NAME` names the bed: several may be up side by side.
 """
 
 import os
@@ -18,6 +19,7 @@ from tests.cluster.view import User, until
 from tests.cluster.workloads import domain
 
 KEEP = os.environ.get("NVDRA_CLUSTER_KEEP") == "1"
+NAME = os.environ.get("NVDRA_CLUSTER_NAME", "bed")
 
 
 @pytest.fixture(scope="session")
@@ -27,14 +29,14 @@ def bed() -> Iterator[Cluster]:
     if lacking:
         pytest.fail(lacking, pytrace=False)
     version = os.environ.get("NVDRA_CLUSTER_KUBERNETES", NEWEST)
-    found = cluster.running() if KEEP else None
+    found = cluster.running(NAME) if KEEP else None
     if found is None:
-        cluster.down()
-        found = cluster.up(version)
+        cluster.down(NAME)
+        found = cluster.up(version, NAME)
     with found.entered():
         yield found
     if not KEEP:
-        cluster.down()
+        cluster.down(NAME)
 
 
 @pytest.fixture(scope="session")

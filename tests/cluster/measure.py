@@ -4,6 +4,7 @@ The rows are those of the table that was made of the Go driver on the same bed (
 """
 
 import asyncio
+import os
 import statistics
 import sys
 import time
@@ -113,7 +114,7 @@ async def measured(bed: Cluster, user: User, rounds: int) -> list[dict[str, floa
 
 def main(arguments: list[str]) -> int:
     """Print the table: median, least and most."""
-    found = cluster.running()
+    found = cluster.running(os.environ.get("NVDRA_CLUSTER_NAME", "bed"))
     if found is None:
         print("no bed is up: make cluster", file=sys.stderr)
         return 1
