@@ -137,7 +137,7 @@ class ScriptedNode:
     async def _daemon_pod(self, domain: Domain) -> str:
         """Made, bound, running with its address; its name."""
         meta, template = domain.daemon_set["metadata"], domain.daemon_set["spec"]["template"]
-        name = f"{meta['name']}-{names.short_hash(self.name)}"
+        name = f"{meta['name']}-{self.number:05d}"
         owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": meta["name"], "uid": meta["uid"]}
         body = {
             "apiVersion": "v1",
