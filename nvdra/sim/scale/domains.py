@@ -44,6 +44,7 @@ class ManyDomains:
         self.seeded += await seed(self.place, len(self.seeded), many.domains - len(self.seeded))
         self.say(f"{many.domains} domains are there after {time.monotonic() - began:.0f} s")
         size = await listed_bytes(self.place)
+        server = self.place.cpu()
         async with ControllerProcess(self.place) as controller:
             quiet = await controller.quiet(many.limit)
             start, usage = await controller.state(), controller.usage()
@@ -52,6 +53,7 @@ class ManyDomains:
                 "domains": many.domains,
                 "start until quiet, s": round(quiet, 1),
                 "start: CPU, s": round(usage.cpu, 1),
+                "start: CPU of the API server, s": round(self.place.cpu() - server, 1) if self.place.pids else None,
                 "start: requests": start.total,
                 "start: writes": sum(start.writes().values()),
                 "start: read, MB": round(size / 1e6, 1),
