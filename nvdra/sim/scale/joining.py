@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
+from random import Random
 from typing import Any
 
 from attrs import define, field, frozen
@@ -98,7 +99,8 @@ class Joining:
         own, began = time.process_time(), time.monotonic()
         try:
             async with asyncio.timeout(self.crowd.limit):
-                await asyncio.gather(*(self._arrive(node, domain) for node in self.nodes))
+                order = Random(0).sample(self.nodes, len(self.nodes))  # no clique is full before the others
+                await asyncio.gather(*(self._arrive(place, node, domain) for place, node in enumerate(order)))
                 while not self.ready_at:  # noqa: ASYNC110 - the watch writes it
                     await asyncio.sleep(0.01)
         except TimeoutError as error:
@@ -113,8 +115,8 @@ class Joining:
             node.leave()
         return self._told(before, after, tally, (began, own))
 
-    async def _arrive(self, node: ScriptedNode, domain: Domain) -> None:
-        await asyncio.sleep(self.crowd.over * node.number / self.crowd.nodes)
+    async def _arrive(self, place: int, node: ScriptedNode, domain: Domain) -> None:
+        await asyncio.sleep(self.crowd.over * place / self.crowd.nodes)
         await node.join(domain)
 
     def _saw(self, line: bytes) -> None:
