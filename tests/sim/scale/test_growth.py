@@ -14,6 +14,7 @@ from nvdra.domains.compute_domain import snapshot as compute_domain
 from nvdra.domains.imex_domain import snapshot as imex_domain
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.store import Store
+from nvdra.sim import manifests
 from tests.builders import Little
 from tests.virtual_time import clock, virtually, wall
 
@@ -158,3 +159,19 @@ async def test_what_was_put_off_and_settled_is_forgotten():
         queue.done(key)
     assert len(queue._heap) < 600  # the only place where it could be kept
     assert await queue.get() == key
+
+
+def test_lists_with_an_entry_for_each_node_have_one_owner():
+    """Of a list that is a map, the API server keeps the owner of each entry: bytes and CPU that grow with the nodes."""
+    found = {}
+
+    def walk(schema, path):
+        if schema.get("type") == "array":
+            found[path] = schema.get("x-kubernetes-list-type")
+        for name, part in schema.get("properties", {}).items():
+            walk(part, f"{path}.{name}")
+
+    for crd in manifests.crds():
+        walk(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], crd["spec"]["names"]["kind"])
+    grow = ("ComputeDomain.status.nodes", "ComputeDomain.status.imexDomains", "ComputeDomainClique.daemons")
+    assert [found[path] for path in grow] == ["atomic"] * 3
