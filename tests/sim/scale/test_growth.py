@@ -5,13 +5,15 @@ import asyncio
 import pytest
 
 from nvdra.api import kinds, names
-from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec
+from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec, ComputeDomainStatus
 from nvdra.api.membership import member_of
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node, Pod, PodSpec
 from nvdra.apps.controller import Controller
 from nvdra.domains.compute_domain import snapshot as compute_domain
 from nvdra.domains.imex_domain import snapshot as imex_domain
+from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
+from nvdra.domains.imex_domain.things import TALKING, _pace_of_talk
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.store import Store
 from nvdra.sim import manifests
@@ -175,3 +177,16 @@ def test_lists_with_an_entry_for_each_node_have_one_owner():
         walk(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], crd["spec"]["names"]["kind"])
     grow = ("ComputeDomain.status.nodes", "ComputeDomain.status.imexDomains", "ComputeDomainClique.daemons")
     assert [found[path] for path in grow] == ["atomic"] * 3
+
+
+def test_the_more_rosters_the_less_often_each_tells_what_is_waited_for():
+    """A rack hears it every three to six seconds; with hundreds of cliques all of them together are told ten a second."""
+
+    def pace(cliques):
+        domain = ComputeDomain(status=ComputeDomainStatus(imexDomainCount=cliques))
+        return _pace_of_talk(ImexDomainSnapshot(UID, CLIQUE, 0.0, domain))
+
+    assert pace(1) == pace(7) == TALKING
+    for cliques in (56, 280, 556):
+        assert cliques / pace(cliques).quiet <= 10
+        assert pace(cliques).limit > pace(cliques).quiet
