@@ -1,6 +1,7 @@
 """What does not grow: the work for one more event, with the number of domains; and the work for many, with the nodes."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
@@ -29,13 +30,14 @@ class Counted(Queue):
 
     def __init__(self):
         super().__init__(clock)
-        self.looks = []
+        self.looks, self.at = [], []
 
     def watch(self, engine):
         engine.queue, engine.store.wake = self, self.add
 
     async def get(self):
         self.looks.append(await super().get())
+        self.at.append(clock())
         return self.looks[-1]
 
 
@@ -61,6 +63,24 @@ async def _one_more_event(domains):
 async def test_one_more_event_costs_the_same_whatever_the_number_of_domains():
     """Among 2 or among 60: one look, no request."""
     assert await _one_more_event(2) == await _one_more_event(60) == (1, 0)
+
+
+@virtually
+async def test_what_was_first_seen_together_is_not_looked_at_again_together():
+    """60 domains of one second: within ten minutes each is looked at once more, and never a fifth of them in a second."""
+    little, queue = await Little.started(), Counted()
+    for number in range(60):
+        await little.domain(name=f"domain-{number}")
+    controller = Controller(little.client("controller"), wall=wall, watch_engine=queue.watch)
+    task = asyncio.create_task(controller.run())
+    await asyncio.sleep(30)
+    queue.looks.clear()
+    queue.at.clear()
+    await asyncio.sleep(600)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(set(queue.looks)) == 60
+    assert max(Counter(int(at) for at in queue.at).values()) < 12
 
 
 def a_store(nodes):
