@@ -1,6 +1,5 @@
 """Defaults of the built-in kinds, as far as clients can see them. Functions fill in a copy that belongs to them."""
 
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -98,18 +97,18 @@ def _job(obj: Json) -> None:
         spec.setdefault(name, value)
     spec.setdefault("completions", 1)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-    if not spec.get("manualSelector") and "selector" not in spec:
-        uid = str(uuid.uuid4())
-        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
-        labels.update({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid})
-        labels.update(
-            {
-                "batch.kubernetes.io/job-name": obj["metadata"].get("name", ""),
-                "job-name": obj["metadata"].get("name", ""),
-            }
-        )
     obj.setdefault("status", {})
+
+
+def job_selector(obj: Json) -> None:
+    """A Job's own uid is in its selector and in its pods' labels: `kubectl logs job/NAME` finds them by it."""
+    spec, meta = obj["spec"], obj["metadata"]
+    if spec.get("manualSelector") or "selector" in spec:
+        return
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": meta["uid"]}}
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    mine = {"controller-uid": meta["uid"], "job-name": meta["name"]}
+    labels.update(mine | {f"batch.kubernetes.io/{key}": value for key, value in mine.items()})
 
 
 def _namespace(obj: Json) -> None:
