@@ -30,6 +30,9 @@ def _container(container: Json) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     for port in container.get("ports") or []:
         port.setdefault("protocol", "TCP")
+    for variable in container.get("env") or []:
+        if (variable.get("valueFrom") or {}).get("fieldRef"):
+            variable["valueFrom"]["fieldRef"].setdefault("apiVersion", "v1")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name):
             _probe(container[name])
@@ -50,7 +53,17 @@ def _pod(obj: Json) -> None:
     obj["spec"].setdefault("enableServiceLinks", True)
     obj["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
     obj["spec"].setdefault("priority", 0)
+    _tolerate(obj["spec"])
     obj.setdefault("status", {"phase": "Pending", "qosClass": _quality(obj["spec"])})
+
+
+def _tolerate(spec: Json) -> None:
+    """Five minutes on a node that is not ready or cannot be reached, unless the pod says otherwise."""
+    told = spec.get("tolerations") or []
+    for key in (f"node.kubernetes.io/{word}" for word in ("not-ready", "unreachable")):
+        if not any(t.get("key", key) == key and t.get("effect", "NoExecute") == "NoExecute" for t in told):
+            more = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            spec["tolerations"] = [*(spec.get("tolerations") or []), more]
 
 
 def _quality(spec: Json) -> str:
