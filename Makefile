@@ -31,7 +31,7 @@ demo: $(VENV)/.runs
 	$(BIN)/nvdra sim demo
 
 test: lint
-	$(PYTEST) --ignore=tests/bench --cov=nvdra.core --cov=nvdra.draw --cov=nvdra.domains --cov-branch --cov-report=
+	$(PYTEST) --cov=nvdra.core --cov=nvdra.draw --cov=nvdra.domains --cov-branch --cov-report=
 	$(BIN)/coverage report --include='$(PURE)' --fail-under=100
 
 lint: $(VENV)/.develops
@@ -41,7 +41,7 @@ lint: $(VENV)/.develops
 	$(BIN)/lint-imports setup.cfg
 
 bench: $(VENV)/.develops
-	$(PYTEST) -s tests/bench
+	$(BIN)/python -m tests.bench $(PARTS)
 
 cluster: $(VENV)/.develops
 	@$(BIN)/python -m tests.cluster.bed up --kubernetes $(KUBERNETES)
