@@ -1,5 +1,6 @@
 """Files that somebody else could write: kubeconfigs and claim records. A clear error, never a crash, memory in bounds."""
 
+import asyncio
 import contextlib
 import json
 import tempfile
@@ -11,9 +12,14 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from nvdra.adapters.cdi import CLAIM_KIND, CdiFolder
 from nvdra.adapters.checkpoint import Records, decode
+from nvdra.adapters.files import DiskFiles
 from nvdra.adapters.kube.config import Access
 from nvdra.adapters.kube.kubeconfig import from_kubeconfig
+from nvdra.api.local import DAEMON_STATUSES, FOLDERS, DomainFolder
+from nvdra.apps.hardware import StatusFiles
+from nvdra.engine.store import Store
 from nvdra.errors import ConfigError
 
 PLAIN = {
@@ -117,3 +123,28 @@ def test_a_record_that_is_nested_or_long_without_end(content: bytes) -> None:
         assert records == ()
         assert [one.path.name for one in aside] == ["u-1.json.corrupt-1"]
         assert len(aside[0].because) < 4000
+
+
+@pytest.mark.parametrize(
+    "content", [b"[" * 100_000, b"\xff", b'{"reason": {"a": 1}}', b'{"reason": "' + b"x" * 100_000 + b'"}']
+)
+async def test_a_daemons_status_of_any_kind(tmp_path: Path, content: bytes) -> None:
+    """The plugin goes on looking, and what it takes from such a file is short."""
+    store = Store(lambda _: None)
+    store.put(FOLDERS, DomainFolder("d"))
+    (tmp_path / "d").mkdir()
+    (tmp_path / "d/status.json").write_bytes(content)
+    looking = asyncio.create_task(StatusFiles(DiskFiles(), store, tmp_path, every=0.001).run())
+    await asyncio.sleep(0.02)
+    assert not looking.done()
+    looking.cancel()
+    known = store.get(DAEMON_STATUSES, "d")
+    assert known is None or len(known.reason) < 4000
+
+
+@pytest.mark.parametrize("content", [b"[" * 100_000, b"{}", b"\xff"])
+def test_a_cdi_file_of_any_kind(tmp_path: Path, content: bytes) -> None:
+    """What we would not write ourselves is not ours."""
+    folder = CdiFolder(tmp_path)
+    folder.path(CLAIM_KIND, "u").write_bytes(content)
+    assert folder.read(CLAIM_KIND, "u") is None
