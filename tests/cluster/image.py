@@ -17,6 +17,7 @@ from pathlib import Path
 import nvdra
 
 from .bed.binaries import cache, say
+from .bed.cluster import outside
 from .bed.faults import BedFault
 from .oci import Image, digest_of, write_archive
 
@@ -138,7 +139,8 @@ def layer(name: str, content: str, make: Callable[[Path], None]) -> Path:
     with tempfile.TemporaryDirectory(dir=layers) as folder:
         root, unfinished = Path(folder) / "root", Path(folder) / "layer.tar"
         root.mkdir(mode=0o755)
-        make(root)
+        with outside():  # packages are fetched
+            make(root)
         run("tar", "--create", "--file", str(unfinished), "--sort=name", "--mtime=@0", "--numeric-owner", "--exclude=./dev/*",
             "--directory", str(root), ".")  # fmt: skip
         unfinished.rename(made)

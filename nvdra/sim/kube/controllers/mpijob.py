@@ -34,8 +34,8 @@ NewKey = Callable[[], manifests.SshKey]
 class MpiJobs:
     """Stand-in for the MPI operator.
 
-    `new_key` is for a real mpirun on a cluster without DNS: pods have ssh keys, and the launcher, which then always waits
-    for its workers, knows their addresses by hostAliases. The rack's mpirun needs neither.
+    `new_key` is for a real mpirun on a cluster without DNS: pods have ssh keys, and the launcher, which then always
+    waits for its workers, knows their addresses by hostAliases. The rack's mpirun needs neither.
     """
 
     def __init__(

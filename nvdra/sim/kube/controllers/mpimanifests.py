@@ -1,4 +1,4 @@
-"""Pure: what the MPI operator makes of an MPIJob: CRD, Service, hostfile, workers, launcher; and ssh for a real mpirun."""
+"""Pure: what the MPI operator makes of an MPIJob: CRD, Service, hostfile, workers, launcher, and ssh's keys."""
 
 from collections.abc import Mapping
 from typing import Final
