@@ -6,7 +6,6 @@ until it is interrupted.
 
 import argparse
 import asyncio
-import json
 import shutil
 import subprocess
 import sys
@@ -26,32 +25,22 @@ from .bed import cluster, tools
 from .bed.binaries import say
 from .bed.cluster import Cluster
 from .bed.faults import BedFault
-from .bed.hardware import GPUS
 from .image import archive
-from .view import Json, User
+from .view import User
 
 CRD = "mpijobs.kubeflow.org"
 
 
 def install(bed: Cluster, user: User) -> None:
-    """What an administrator would have done before: the image, GPUs on the nodes, the operator's CRD."""
+    """What is there before the operator works: the image, and its CRD."""
     bed.bring_image(archive(mpi_image.images, "nvbandwidth"))
-    gpus(bed, user, str(GPUS))
     user.apply(mpimanifests.crd())
     user.kubectl("wait", "--for=condition=Established", f"crd/{CRD}", "--timeout=30s")
 
 
-def uninstall(bed: Cluster, user: User) -> None:
-    """Undo it; images stay."""
+def uninstall(user: User) -> None:
+    """Undo it; the image stays."""
     user.kubectl("delete", "crd", CRD, "--ignore-not-found", "--timeout=60s")
-    gpus(bed, user, None)
-
-
-def gpus(bed: Cluster, user: User, count: str | None) -> None:
-    """Nodes say that they have GPUs, as with a device plugin; None: not any more. A kubelet that restarts forgets it too."""
-    told: Json = {"status": {where: {"nvidia.com/gpu": count} for where in ("capacity", "allocatable")}}
-    for node in bed.layout.all_nodes:
-        user.kubectl("patch", "node", node.name, "--subresource=status", "--type=merge", f"--patch={json.dumps(told)}")
 
 
 async def operate(kubeconfig: Path) -> None:
@@ -86,7 +75,7 @@ def main(arguments: list[str]) -> int:
     """Operate on a bed that is up."""
     parser = argparse.ArgumentParser(prog="python -m tests.cluster.mpijob", description=__doc__)
     parser.add_argument("--name", default="bed")
-    parser.add_argument("--installed", action="store_true", help="image, GPUs and CRD are there already")
+    parser.add_argument("--installed", action="store_true", help="image and CRD are there already")
     options = parser.parse_args(arguments)
     bed = cluster.running(options.name)
     if bed is None:

@@ -36,7 +36,7 @@ def operator(bed: Cluster, user: User, driver: None) -> Iterator[None]:
     yield
     process.terminate()
     process.wait(timeout=10)
-    mpijob.uninstall(bed, user)
+    mpijob.uninstall(user)
 
 
 @frozen

@@ -20,7 +20,7 @@ from .supervisor import Supervisor
 
 LIMIT = 120.0
 CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
-"""A label that no kubelet may give itself; the guide's nvbandwidth launcher looks for it."""
+"""The guide's nvbandwidth launcher looks for it; its workers want GPUs, which a device plugin would tell of."""
 BASICS = ("mount --make-rshared /", "mount -t tmpfs -o mode=755 none /run", "mkdir -p /run/netns", "ip link set lo up",
           f"ip address add {API_SERVICE}/32 dev lo", f"ip link add {BRIDGE} type bridge",
           f"ip address add {BRIDGE_ADDRESS}/24 dev {BRIDGE}", f"ip link set {BRIDGE} up")  # fmt: skip
@@ -63,7 +63,7 @@ def bring_up(layout: Layout, supervisor: Supervisor) -> None:
             raise BedFault(f"images were not imported: see {layout.logs}/images.log")
     for one in layout.all_nodes:
         until("the nodes are Ready", lambda: ready(layout), supervisor, f"{one.name}/kubelet")
-    until("node-1 is labelled as the control plane", lambda: labelled(layout), supervisor, "kube-apiserver")
+    until("the nodes are introduced", lambda: introduced(layout), supervisor, "kube-apiserver")
 
 
 def node_up(layout: Layout, one: Node, supervisor: Supervisor) -> None:
@@ -118,10 +118,13 @@ def ready(layout: Layout) -> bool:
     return there and api(layout, "/api/v1/namespaces/default/serviceaccounts/default") is not None
 
 
-def labelled(layout: Layout) -> bool:
-    """Say which node is the control plane: whether that was taken."""
-    change = {"metadata": {"labels": {CONTROL_PLANE: ""}}}
-    return api(layout, f"/api/v1/nodes/{layout.node(1).name}", change) is not None
+def introduced(layout: Layout) -> bool:
+    """Say what no kubelet may or can say of its node: which is the control plane, and that all have GPUs."""
+    gpus = {"nvidia.com/gpu": str(hardware.GPUS)}
+    role = {"metadata": {"labels": {CONTROL_PLANE: ""}}}
+    told = {"status": {"capacity": gpus, "allocatable": gpus}}
+    changes = [(layout.node(1).name, role), *((f"{one.name}/status", told) for one in layout.all_nodes)]
+    return all(api(layout, f"/api/v1/nodes/{path}", change) is not None for path, change in changes)
 
 
 def api(layout: Layout, path: str, patch: dict[str, Any] | None = None) -> dict[str, Any] | None:
