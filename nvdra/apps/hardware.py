@@ -32,6 +32,7 @@ from nvdra.ports import Files
 
 log = logging.getLogger(__name__)
 
+LONGEST_REASON = 2000
 UNREGISTERED_EVERY = 0.1
 """Seconds between two looks until the kubelet has registered us: devices are published at once then."""
 
@@ -111,14 +112,14 @@ class StatusFiles:
         try:
             content = self.files.read(self.domains / domain / "status.json")
             found = json.loads(content) if content else {}
-        except (NvdraError, ValueError):
+        except (NvdraError, ValueError, RecursionError):
             return  # half a file cannot be: it is renamed into place; an unreadable one says nothing
         if isinstance(found, dict) and found:
             status = DaemonStatus(
                 domain=domain,
                 state=str(found.get("state", "")),
                 ready=found.get("ready") is True,
-                reason=str(found.get("reason", "")),
+                reason=str(found.get("reason", ""))[:LONGEST_REASON],
             )
             self.store.put(DAEMON_STATUSES, status)
 

@@ -159,6 +159,7 @@ class Engine:
             thing = domain.things[order.thing]
             act = thing.present if order.verb == "present" else thing.absent
             await self._try(key, order.thing, act(seen), troubles)
+            self.recorder.acted(key, step.leaf.name, order.thing)
         told = Told(key, step.leaf, findings, waits_for(step.leaf, findings), dict(troubles), cell.since)
         await self._try(key, "report", domain.reporter.report(seen, told), troubles)
         self._announce_refusals(domain, cell, seen, troubles)

@@ -14,6 +14,7 @@ from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.adapters.processes import AsyncProcesses
 from nvdra.ports import Process
+from nvdra.sim.kill import VARIABLE as KILL_AT
 from nvdra.sim.kube.runtime.rootfs import inside
 from nvdra.sim.kube.runtime.running import Running, Say
 
@@ -62,7 +63,7 @@ def _command(argv: Sequence[str], rootfs: Path) -> list[str]:
 
 
 def _inherited() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PREPARE_HOLD", "PROBE_INTERVAL")
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PREPARE_HOLD", "PROBE_INTERVAL", KILL_AT)
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 

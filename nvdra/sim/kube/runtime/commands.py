@@ -1,6 +1,7 @@
 """Which command line is played how."""
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 
 from attrs import frozen
 
+from nvdra.sim.kube.runtime.doors import awaited
 from nvdra.sim.kube.runtime.mpirun import Mpirun, World
 from nvdra.sim.kube.runtime.rootfs import inside
 from nvdra.sim.kube.runtime.running import Interpreted, Launcher, Running, Say, Signals
@@ -53,6 +55,8 @@ class Commands:
         if program == "sshd":
             say("nvdra sim runs no images: sshd stands by, and nothing listens")
             return Interpreted(_stands_by)
+        with contextlib.suppress(NotUnderstoodError):
+            return Interpreted(awaited(_script(program, argv), env).play)
         try:
             return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
         except NotUnderstoodError as what:

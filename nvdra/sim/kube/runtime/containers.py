@@ -185,8 +185,8 @@ class Runtime:
         self._record(sandbox, container, wanted.spec)
         return container
 
-    async def execute(self, container: Container, argv: Sequence[str], limit: float) -> tuple[int, str]:
-        """Run a command in a running container; exit code and output. TimeoutError when it takes too long."""
+    async def execute(self, container: Container, argv: Sequence[str], limit: float | None) -> tuple[int, str]:
+        """Run a command in a running container; exit code and output. TimeoutError when over the `limit`."""
         said: list[str] = []
         code = await asyncio.wait_for(self.run(container, argv, said.append), limit)
         return code, "\n".join(said)
