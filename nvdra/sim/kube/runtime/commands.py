@@ -34,7 +34,7 @@ class Commands:
         if program in {"nvdra", DRIVER_TOOL}:
             return await self._real(program, argv, env, rootfs, say)
         try:
-            return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
+            return _played(_script(program, argv), env, rootfs, say)
         except NotUnderstoodError as what:
             say(f"nvdra sim runs no images: command {' '.join(argv)!r} was not run ({what} is not played here)")
             return Interpreted(_fails)
@@ -55,14 +55,18 @@ class Commands:
         if program == "sshd":
             say("nvdra sim runs no images: sshd stands by, and nothing listens")
             return Interpreted(_stands_by)
-        with contextlib.suppress(NotUnderstoodError):
-            return Interpreted(awaited(_script(program, argv), env).play)
         try:
-            return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
+            return _played(_script(program, argv), env, rootfs, say)
         except NotUnderstoodError as what:
             said = " ".join(argv) or "of the image"
             say(f"nvdra sim runs no images: command {said!r} was not run ({what} is not played here); it stands by")
             return Interpreted(_stands_by)
+
+
+def _played(script: str, env: Mapping[str, str], rootfs: Path, say: Say) -> Running:
+    with contextlib.suppress(NotUnderstoodError):
+        return Interpreted(awaited(script, env).play)
+    return Interpreted(Shell(script, env, rootfs, say).play)
 
 
 def _script(program: str, argv: Sequence[str]) -> str:
