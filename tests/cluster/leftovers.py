@@ -20,7 +20,7 @@ true
 
 def of_domains(bed: Cluster, user: User) -> list[str]:
     """Everything that is there and belongs to some ComputeDomain."""
-    return [*_in_the_api(user), *(found for node in bed.layout.all_nodes for found in on_node(bed, node.number))]
+    return [*in_the_api(user), *(found for node in bed.layout.all_nodes for found in on_node(bed, node.number))]
 
 
 def all_gone(bed: Cluster, user: User, limit: float = 30.0) -> None:
@@ -37,7 +37,8 @@ def on_node(bed: Cluster, number: int) -> list[str]:
     return [f"node-{number}: {line}" for line in looked.stdout.splitlines()]
 
 
-def _in_the_api(user: User) -> list[str]:
+def in_the_api(user: User) -> list[str]:
+    """Objects and labels."""
     found = user.json("get", "computedomains,computedomaincliques,resourceclaims,resourceclaimtemplates", "-A")["items"]
     found += user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
     found += user.json("get", "pods,daemonsets", "-A", "-l", names.DOMAIN_LABEL)["items"]
