@@ -68,7 +68,7 @@ def ready(user: User, wanted: int = 3) -> bool:
     return len(found) == len(ready) == wanted
 
 
-def marked(user: User, build: str) -> bool:
+def marked(user: User, build: str, wanted: int = 3) -> bool:
     """Whether all of the driver's pods are those of that build, and ready."""
     builds = {pod["metadata"]["annotations"].get("build") for pod in pods(user)}
-    return builds == {build} and ready(user)
+    return builds == {build} and ready(user, wanted)

@@ -30,7 +30,7 @@ def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     if release(NEWEST) != KUBERNETES:
         others = [i for i in items if _on_a_cluster(i) and i.get_closest_marker("every_release") is None]
         _leave_out(config, items, others, f"run on Kubernetes {NEWEST} only, this is {KUBERNETES.version}")
-    items.sort(key=lambda item: item.get_closest_marker("runs_last") is not None)
+    items.sort(key=_place)
 
 
 def partial(session: pytest.Session) -> str:
@@ -45,6 +45,11 @@ def partial(session: pytest.Session) -> str:
     if ELSEWHERE or release(NEWEST) != KUBERNETES:
         return f"only some tests run on {ELSEWHERE or KUBERNETES.version}"
     return f"{session.testsfailed} tests failed before" if session.testsfailed else ""
+
+
+def _place(item: pytest.Item) -> int:
+    last = item.get_closest_marker("runs_last")
+    return int(last.args[0]) if last else 0
 
 
 def _leave_out(config: pytest.Config, items: list[pytest.Item], out: list[pytest.Item], why: str) -> None:

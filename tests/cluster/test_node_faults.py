@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
@@ -12,22 +11,18 @@ from tests.cluster.bed import driver as nvidia
 from tests.cluster.bed import hardware
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.bed.reboot import reboot
-from tests.cluster.view import User, pod_ready, running, until
+from tests.cluster.life import DAEMON, both_run, daemon_on, labelled, ready_daemons, restarts, state
+from tests.cluster.view import Json, User, running, until
 from tests.cluster.workloads import worker
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
 NEXT_DRIVER = "590.44.01"
-DAEMON = "nvdra imex-daemon"
 
 
 @pytest.fixture
 def busy(user: User, pair: str) -> str:
     """A domain of two whose workers run, and start again when they end."""
-    for number in (1, 2):
-        pod = worker(pair, number)
-        user.apply({**pod, "spec": {**pod["spec"], "restartPolicy": "Always"}})
-    for number in (1, 2):
-        until(f"worker {number} runs", lambda pod=f"{pair}-{number}": running(user.json("get", "pod", pod)), 60)
+    both_run(user, pair, "Always")
     return pair
 
 
@@ -67,21 +62,21 @@ def test_a_drained_node_is_left_clean_and_serves_again(bed: Cluster, user: User,
 
 def test_a_rebooted_node_takes_its_place_again(bed: Cluster, user: User, busy: str) -> None:
     """A new boot id, /run and /dev empty: claims are prepared anew, the worker there starts again, the other never stopped."""
-    daemon = daemon_on(user, "node-1")
+    daemon = daemon_on(user, "node-1")["metadata"]["uid"]
     first, boot = uid_of(user, f"{busy}-1"), recorded_boots(bed, 2)
     assert boot == {bed.layout.node(2).boot_id.read_text().strip()}
     reboot(bed, 2)
     new = bed.layout.node(2).boot_id.read_text().strip()
     until("the kubelet tells the new boot", lambda: boot_of(user, "node-2") == new, 60)
     until("worker 2 runs again", lambda: again(user.json("get", "pod", f"{busy}-2")), 120)
-    until("both daemons are ready", lambda: sum(map(pod_ready, daemons(user))) == 2, 60)
+    until("both daemons are ready", lambda: ready_daemons(user) == 2, 60)
     until("the domain is Ready", lambda: state(user, busy) == "Ready", 30)
     until("the driver is ready", lambda: installation.ready(user), 60)
 
     assert recorded_boots(bed, 2) == {new}
     assert "channel0" in user.kubectl("logs", f"{busy}-2")
-    assert (uid_of(user, f"{busy}-1"), daemon_on(user, "node-1")) == (first, daemon)
-    assert restarts(user, f"{busy}-1") == 0
+    assert (uid_of(user, f"{busy}-1"), daemon_on(user, "node-1")["metadata"]["uid"]) == (first, daemon)
+    assert restarts(user.json("get", "pod", f"{busy}-1")) == 0
 
 
 @pytest.mark.usefixtures("driver_restored")
@@ -96,10 +91,19 @@ def test_another_driver_is_seen_and_given_to_daemons(bed: Cluster, user: User, b
     assert all(running(user.json("get", "pod", f"{busy}-{number}")) for number in (1, 2))
 
     pod = daemon_on(user, "node-2")
-    processes.kill(bed, *processes.of_pod(bed, user.json("get", "pod", "-n", names.DRIVER_NAMESPACE, pod), DAEMON))
-    until("it was started again", lambda: restarts(user, pod, names.DRIVER_NAMESPACE) == 1, 60)
-    until("both daemons are ready", lambda: sum(map(pod_ready, daemons(user))) == 2, 60)
-    inside = user.kubectl("exec", "-n", names.DRIVER_NAMESPACE, pod, "--", "sh", "-c", f"ls /{hardware.LIBRARIES}; env")
+    processes.kill(bed, *processes.of_pod(bed, pod, DAEMON))
+    until("it was started again", lambda: restarts(daemon_on(user, "node-2")) == 1, 60)
+    until("both daemons are ready", lambda: ready_daemons(user) == 2, 60)
+    inside = user.kubectl(
+        "exec",
+        "-n",
+        names.DRIVER_NAMESPACE,
+        pod["metadata"]["name"],
+        "--",
+        "sh",
+        "-c",
+        f"ls /{hardware.LIBRARIES}; env",
+    )
     assert f"libnvidia-ml.so.{NEXT_DRIVER}" in inside
     assert f"DRIVER_VERSION={NEXT_DRIVER}" in inside
 
@@ -121,35 +125,10 @@ def boot_of(user: User, node: str) -> str:
     return str(user.json("get", "node", node)["status"]["nodeInfo"]["bootID"])
 
 
-def labelled(user: User) -> list[str]:
-    found = user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
-    return [node["metadata"]["name"] for node in found]
-
-
-def daemons(user: User) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", names.DOMAIN_LABEL)[
-        "items"
-    ]
-    return found
-
-
-def daemon_on(user: User, node: str) -> str:
-    (found,) = (pod["metadata"]["name"] for pod in daemons(user) if pod["spec"]["nodeName"] == node)
-    return str(found)
-
-
 def uid_of(user: User, pod: str) -> str:
     return str(user.json("get", "pod", pod)["metadata"]["uid"])
 
 
-def restarts(user: User, pod: str, namespace: str = "default") -> int:
-    return sum(c["restartCount"] for c in user.json("get", "pod", pod, "-n", namespace)["status"]["containerStatuses"])
-
-
-def again(pod: dict[str, Any]) -> bool:
+def again(pod: Json) -> bool:
     """Whether it runs, and not for the first time."""
     return running(pod) and all(state["restartCount"] > 0 for state in pod["status"]["containerStatuses"])
-
-
-def state(user: User, domain: str) -> str:
-    return str(user.json("get", "computedomain", domain).get("status", {}).get("status"))
