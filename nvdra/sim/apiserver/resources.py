@@ -86,7 +86,7 @@ _RBAC = "rbac.authorization.k8s.io"
 BUILT_IN: tuple[Resource, ...] = (
     Resource("", _V1, "namespaces", "Namespace", False, True, ("ns",), generation=False, names="label"),
     Resource("", _V1, "nodes", "Node", False, True, ("no",), generation=False),
-    Resource("", _V1, "pods", "Pod", True, True, ("po",), _ALL, subresources=("log", "binding", "eviction")),
+    Resource("", _V1, "pods", "Pod", True, True, ("po",), _ALL, subresources=("log", "exec", "binding", "eviction")),
     Resource("", _V1, "events", "Event", short=("ev",), generation=False),
     Resource("", _V1, "services", "Service", True, True, ("svc",), _ALL, generation=False, names="label"),
     Resource("", _V1, "endpoints", "Endpoints", short=("ep",), generation=False, singular_name="endpoints"),
