@@ -12,8 +12,9 @@ from tests.cluster.bed.cluster import Cluster
 ACCOUNTS = f"system:serviceaccount:{names.DRIVER_NAMESPACE}:"
 BEGUN = [""]
 """When this session began: a bed that is kept has requests of earlier ones."""
-NOT_READY: list[tuple[str, str]] = []
-"""From when to when (as the log writes it) the API server was starting: before it knows its rules, it allows nothing."""
+WITHOUT_RULES: list[tuple[str, str]] = []
+"""From when to when (as the log writes it) no rules were in force: while the API server starts, and while Helm takes the
+roles away and our processes are still ending."""
 
 
 def begin() -> None:
@@ -37,7 +38,7 @@ def requests(bed: Cluster) -> Iterator[dict[str, Any]]:
 def refused(bed: Cluster) -> list[str]:
     """Requests that were answered with 403, as sentences."""
     found = [one for one in requests(bed) if one.get("responseStatus", {}).get("code") == 403]
-    return [_sentence(one) for one in found if not any(a <= one["stageTimestamp"] <= b for a, b in NOT_READY)]
+    return [_sentence(one) for one in found if not any(a <= one["stageTimestamp"] <= b for a, b in WITHOUT_RULES)]
 
 
 def used(bed: Cluster) -> set[Asked]:

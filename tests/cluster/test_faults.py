@@ -98,7 +98,7 @@ def test_the_api_server_is_gone_for_a_minute(bed: Cluster, user: User, pair: str
     back = audit.now()
     bed.start("kube-apiserver")
     until("the server answers", lambda: answers(user), 60)
-    audit.NOT_READY.append((back, audit.now()))
+    audit.WITHOUT_RULES.append((back, audit.now()))
     until("the driver is ready", lambda: installation.ready(user), 60)
     assert leftovers.imex_processes(bed) == before
     assert workers_run(user, pair)
@@ -107,8 +107,9 @@ def test_the_api_server_is_gone_for_a_minute(bed: Cluster, user: User, pair: str
 @pytest.mark.usefixtures("two_controllers")
 def test_the_other_controller_takes_over(bed: Cluster, user: User, pair: str) -> None:
     """SIGKILL to the leader of two: the other one leads once the Lease is over, and serves the domain that was made meanwhile."""
-    leader = leading(user)
-    (pod,) = (p for p in installation.pods(user, "controller") if leader.startswith(p["metadata"]["name"]))
+    pods = {pod["metadata"]["name"]: pod for pod in installation.pods(user, "controller")}
+    leader = until("one of the two leads", lambda: (found := leading(user)).startswith(tuple(pods)) and found, 40)
+    (pod,) = (pod for name, pod in pods.items() if leader.startswith(name))
     processes.kill(bed, *processes.of_pod(bed, pod, "nvdra controller"))
     meanwhile = f"{pair}-meanwhile"
     user.apply(domain(meanwhile, 1))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from nvdra.api import names
-from tests.cluster import installation, leftovers
+from tests.cluster import audit, installation, leftovers
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.installation import RELEASE
 from tests.cluster.life import both_run, workers_run
@@ -58,9 +58,11 @@ def test_an_uninstall_is_refused_while_the_driver_is_in_use(bed: Cluster, user: 
     user.kubectl("delete", "pods", f"{pair}-1", f"{pair}-2", "--timeout=90s")
     user.kubectl("delete", "computedomain", pair, "--timeout=90s")
     leftovers.all_gone(bed, user)
+    begun = audit.now()
     done = uninstall(user)
     assert done.returncode == 0, done.stderr
     until("its pods are gone", lambda: not installation.pods(user), 60)
+    audit.WITHOUT_RULES.append((begun, audit.now()))
     until("its slices are gone", lambda: not user.json("get", "resourceslices")["items"], 60)
     found = user.json("get", OF_THE_RELEASE, "-A", "-l", f"app.kubernetes.io/instance={RELEASE}")["items"]
     assert [f"{one['kind']} {one['metadata']['name']}" for one in found] == []

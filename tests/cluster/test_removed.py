@@ -21,18 +21,7 @@ def test_a_domain_deleted_under_its_workload(bed: Cluster, user: User, pair: str
 
 
 def test_a_domain_taken_away_by_force(bed: Cluster, user: User, pair: str) -> None:
-    """Its finalizers patched away: what it stood for is withdrawn all the same, as if it had been deleted in order."""
-    both_run(user, pair)
-    user.kubectl("delete", "computedomain", pair, "--wait=false")
-    user.kubectl("patch", "--ignore-not-found", "computedomain", pair, "--type=merge", "-p", NO_FINALIZERS)
-    until("no daemon is left", lambda: not leftovers.imex_processes(bed), 60)
-    until("no node is labelled", lambda: not labelled(user), 30)
-    until("its template is gone", lambda: not user.json("get", "resourceclaimtemplates", "-A")["items"], 30)
-    until("its roster is gone", lambda: not rosters(user), 30)
-
-
-def test_a_domain_without_finalizers_is_deleted_while_nobody_leads(bed: Cluster, user: User, pair: str) -> None:
-    """The controller was away when the domain went by force: it withdraws what is left of it when it is back."""
+    """Its finalizers were patched away while no controller ran: the next one withdraws what is left of it."""
     both_run(user, pair)
     scale(user, 0)
     user.kubectl("wait", "-n", names.DRIVER_NAMESPACE, "--for=delete", "pod", "-l", CONTROLLERS, "--timeout=60s")
@@ -41,6 +30,8 @@ def test_a_domain_without_finalizers_is_deleted_while_nobody_leads(bed: Cluster,
     scale(user, 1)
     until("no daemon is left", lambda: not leftovers.imex_processes(bed), 60)
     until("no node is labelled", lambda: not labelled(user), 30)
+    until("its template is gone", lambda: not user.json("get", "resourceclaimtemplates", "-A")["items"], 30)
+    until("its roster is gone", lambda: not rosters(user), 30)
 
 
 def test_a_roster_deleted_by_hand_is_written_again(bed: Cluster, user: User, pair: str) -> None:
