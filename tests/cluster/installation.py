@@ -72,3 +72,9 @@ def marked(user: User, build: str, wanted: int = 3) -> bool:
     """Whether all of the driver's pods are those of that build, and ready."""
     builds = {pod["metadata"]["annotations"].get("build") for pod in pods(user)}
     return builds == {build} and ready(user, wanted)
+
+
+def build(user: User) -> str:
+    """With which build the driver's pods are marked."""
+    (found,) = {pod["metadata"]["annotations"]["build"] for pod in pods(user)}
+    return str(found)

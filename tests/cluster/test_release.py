@@ -25,7 +25,7 @@ def test_an_upgrade_and_a_rollback_leave_every_imex_alone(bed: Cluster, user: Us
     """Controller and plugins are replaced twice; nvidia-imex keeps its process, and what the newer release wrote is read."""
     both_run(user, pair)
     before = leftovers.imex_processes(bed)
-    (build,) = {pod["metadata"]["annotations"]["build"] for pod in installation.pods(user)}
+    build = installation.build(user)
     installation.by_helm(user, f"upgrade-{pair}")
     until("the new driver is ready", lambda: installation.marked(user, f"upgrade-{pair}"), 90)
     assert leftovers.imex_processes(bed) == before
