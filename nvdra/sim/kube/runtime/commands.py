@@ -33,6 +33,8 @@ class Commands:
         program = Path(argv[0]).name if argv else ""
         if program in {"nvdra", DRIVER_TOOL}:
             return await self._real(program, argv, env, rootfs, say)
+        with contextlib.suppress(NotUnderstoodError):
+            return Interpreted(awaited(_script(program, argv), env).play)
         try:
             return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
         except NotUnderstoodError as what:
@@ -55,8 +57,6 @@ class Commands:
         if program == "sshd":
             say("nvdra sim runs no images: sshd stands by, and nothing listens")
             return Interpreted(_stands_by)
-        with contextlib.suppress(NotUnderstoodError):
-            return Interpreted(awaited(_script(program, argv), env).play)
         try:
             return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
         except NotUnderstoodError as what:
