@@ -53,7 +53,7 @@ cluster-down: $(VENV)/.develops
 	@$(BIN)/python -m tests.cluster.bed down
 
 test-cluster: $(VENV)/.develops
-	NVDRA_CLUSTER_KUBERNETES=$(KUBERNETES) $(PYTEST) -m cluster tests/cluster
+	NVDRA_CLUSTER_KUBERNETES=$(KUBERNETES) $(PYTEST) -m cluster tests/cluster tests/e2e
 
 image: $(VENV)/.develops
 	@$(BIN)/python -m tests.cluster.image

@@ -48,6 +48,7 @@ class Probe:
     registered: Callable[[], bool]
     every: float = 5.0
     _now: asyncio.Event = field(factory=asyncio.Event)
+    _driver: str = ""
 
     def at_once(self) -> None:
         """Look again without waiting."""
@@ -71,6 +72,14 @@ class Probe:
         before = self.store.get(READINGS, "node")
         if before is None or before.clique != reading.clique:
             log.info("this node: %s", reading.clique.because, extra={"kind": "node"})
+        if reading.driver and reading.driver != self._driver:
+            log.info(
+                "this node: driver %s%s",
+                reading.driver,
+                f", before {self._driver}" if self._driver else "",
+                extra={"kind": "node"},
+            )
+            self._driver = reading.driver
         self.store.put(READINGS, reading)
         if not self.registered():
             return  # a pod that the kubelet cannot prepare yet would wait a minute and more for its next try

@@ -82,5 +82,8 @@ def arm(path: Path) -> None:
         told(self, key, source, step, seconds, title)
         at(key, step.leaf.name, ENTERED)
 
+    def acted(self: Recorder, key: Key, state: str, thing: str) -> None:
+        at(key, state, thing)
+
     Recorder.stepped = stepped  # type: ignore[method-assign]  # the engine itself knows nothing of this
-    Recorder.acted = lambda _, key, leaf, thing: at(key, leaf, thing)  # type: ignore[method-assign]  # as above
+    Recorder.acted = acted  # type: ignore[method-assign]  # as above

@@ -38,6 +38,7 @@ async def test_a_lone_worker_waits_and_two_run(bed: Cluster, user: User, pair: s
         assert pair_of == ["CONNECTED"] * 4
 
 
+@pytest.mark.every_release
 async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user: User, pair: str) -> None:
     """IMEX is ready only after two minutes: both workers run at once then; the kubelet alone would take up to 90 s."""
     for node in bed.layout.all_nodes:
@@ -50,6 +51,7 @@ async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user:
             assert shot.at - ready < 2.0, f"worker {number}: {shot.at - ready:.1f} s after both daemons were ready"
 
 
+@pytest.mark.every_release
 async def test_restarts_leave_the_workload_alone(bed: Cluster, user: User, pair: str) -> None:
     """Plugin, controller and kubelet start again under a running domain: no IMEX daemon restarts, and all goes in the end."""
     async with filmed(bed.layout.kubeconfig, PODS) as film:
