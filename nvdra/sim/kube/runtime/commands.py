@@ -33,8 +33,6 @@ class Commands:
         program = Path(argv[0]).name if argv else ""
         if program in {"nvdra", DRIVER_TOOL}:
             return await self._real(program, argv, env, rootfs, say)
-        with contextlib.suppress(NotUnderstoodError):
-            return Interpreted(awaited(_script(program, argv), env).play)
         try:
             return _played(_script(program, argv), env, rootfs, say)
         except NotUnderstoodError as what:
