@@ -119,6 +119,8 @@ class PodResourceClaim:
     """`spec.resourceClaims[]`."""
 
     name: str = ""
+    resourceClaimName: str | None = None
+    resourceClaimTemplateName: str | None = None
 
 
 @frozen
@@ -173,12 +175,35 @@ class DaemonSet:
 
 
 @frozen
+class EventSource:
+    """`source` of an Event."""
+
+    component: str = ""
+
+
+@frozen
 class Event:
-    """A core/v1 Event, as far as we read our own back."""
+    """A core/v1 Event, as far as it is read back and shown."""
 
     metadata: Meta = Meta()
     reason: str = ""
     message: str = ""
+    type: str = ""
+    count: int | None = None
+    lastTimestamp: str | None = None
+    eventTime: str | None = None
+    source: EventSource | None = None
+    reportingComponent: str = ""
+
+    @property
+    def teller(self) -> str:
+        """Who wrote it."""
+        return self.reportingComponent or (self.source.component if self.source else "")
+
+    @property
+    def at(self) -> str:
+        """When it was last told, as text that sorts."""
+        return self.lastTimestamp or self.eventTime or self.metadata.creationTimestamp or ""
 
 
 @frozen
