@@ -13,6 +13,8 @@ from nvdra.api.resources import ResourceSlice
 CLIQUE_ATTRIBUTE = "clique"
 """On channel-0 of a node's ResourceSlice: the plugin's own NVML reading. Absent while it is not known."""
 
+MAKE_ROOM = "make room for it there, or let it ask for less (chart value imexDaemons.resources.requests)"
+CHECK_IMAGE = "check the driver's image and its pull secrets"
 NAMED = 3
 """So many nodes are named; the others are counted."""
 
@@ -160,7 +162,8 @@ def _why_not_ready(pod: Pod) -> str:
             return f"has an IMEX daemon that is not ready: {said}"
     unscheduled = _condition(pod.status.conditions, "PodScheduled")
     if unscheduled and unscheduled.status == "False":
-        return f"cannot run its IMEX daemon: {unscheduled.message or unscheduled.reason}"
+        said = (unscheduled.message or unscheduled.reason).rstrip(".")
+        return f"cannot run its IMEX daemon: {said}; {MAKE_ROOM}"
     return f"has an IMEX daemon that is starting (pod {pod.metadata.name})"
 
 
@@ -171,7 +174,8 @@ def container_trouble(status: ContainerStatus) -> str:
         return ended.message.strip() or f"its container ended with exit code {ended.exitCode} ({ended.reason})"
     waiting = status.state.waiting
     if waiting and waiting.reason not in ("", "ContainerCreating", "PodInitializing"):
-        return f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+        said = f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+        return f"{said}; {CHECK_IMAGE}" if "Pull" in waiting.reason else said
     return ""
 
 

@@ -63,7 +63,12 @@ class Failure:
         message = self.status.message[:_MAX_TEXT] or "no reason given"
         text = f"{call.text} at {server}: {self.code} {_phrase(self.code)}: {message}"
         if self.code == HTTPStatus.FORBIDDEN:
-            text += f" (a ClusterRole or Role of ours must allow {call.verb} on {call.resource})"
+            text += (
+                f" (a ClusterRole or Role of ours must allow {call.verb} on {call.resource}:"
+                " helm upgrade puts back what the chart grants)"
+            )
+        if self.code == HTTPStatus.TOO_MANY_REQUESTS:
+            text += " (it is tried again by itself; if this lasts, give the driver a FlowSchema of its own)"
         return self._class(call)(text, code=self.code, reason=self.status.reason, after=self.retry_after)
 
     def _class(self, call: Call) -> type[ApiError]:

@@ -109,7 +109,7 @@ async def test_a_watch_that_is_refused(script, client, wire):
     with pytest.raises(Gone):
         await collect(client.watch(NODES, "7"))
     with pytest.raises(
-        ApiError, match=r"403 Forbidden: cannot watch nodes \(a ClusterRole or Role of ours must allow watch on nodes\)"
+        ApiError, match=r"403 Forbidden: cannot watch nodes \(a ClusterRole or Role of ours must allow watch on nodes:"
     ):
         await collect(client.watch(NODES, "7"))
 
