@@ -33,6 +33,8 @@ class Member:
     claim: str = ""
     namespace: str = field(default="", eq=False)
     """The daemon pod's."""
+    worry: str = ""
+    """What a ready daemon says all the same: whom it does not reach."""
 
     @property
     def source(self) -> str:
@@ -110,8 +112,9 @@ def member_of(node: Node, published: ResourceSlice | None, pods: Iterable[Pod]) 
         return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble, claim=claim)
     ready = pod.ready and not pod.metadata.deleting
     why = "" if ready else _why_not_ready(pod)
-    meta = pod.metadata
-    return Member(name, clique, ready, pod.status.podIP, why, meta.name, trouble, claim, meta.namespace)
+    meta, note = pod.metadata, pod.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+    worry = note if ready and note.startswith(names.WORRY) else ""
+    return Member(name, clique, ready, pod.status.podIP, why, meta.name, trouble, claim, meta.namespace, worry)
 
 
 def sources_of(members: Iterable[Member]) -> str:
@@ -154,7 +157,7 @@ def _why_not_ready(pod: Pod) -> str:
     if pod.metadata.deleting:
         return f"has an IMEX daemon that is going away (pod {pod.metadata.name})"
     note = pod.metadata.annotations.get(names.NOTE_ANNOTATION)
-    if note and not note.startswith(names.WOKEN):
+    if note and not note.startswith((names.WOKEN, names.WORRY)):
         return f"has an IMEX daemon that is not ready: {note}"
     for status in pod.status.containerStatuses:
         said = container_trouble(status)

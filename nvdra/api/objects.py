@@ -69,6 +69,14 @@ class ContainerStatus:
 
 
 @frozen
+class PodClaimStatus:
+    """`status.resourceClaimStatuses[]`: the claim that was made for an entry of the spec."""
+
+    name: str = ""
+    resourceClaimName: str | None = None
+
+
+@frozen
 class PodStatus:
     """`status` of a Pod."""
 
@@ -76,6 +84,7 @@ class PodStatus:
     podIP: str = ""
     conditions: tuple[Condition, ...] = ()
     containerStatuses: tuple[ContainerStatus, ...] = ()
+    resourceClaimStatuses: tuple[PodClaimStatus, ...] = ()
 
 
 @frozen
@@ -150,6 +159,13 @@ class Pod:
                 if requirement.key == "metadata.name" and requirement.values:
                     return requirement.values[0]
         return self.spec.nodeName
+
+    @property
+    def claim_names(self) -> tuple[str, ...]:
+        """The ResourceClaims that it holds, as far as they exist."""
+        named = [entry.resourceClaimName for entry in self.spec.resourceClaims]
+        made = [entry.resourceClaimName for entry in self.status.resourceClaimStatuses]
+        return tuple(dict.fromkeys(name for name in (*named, *made) if name))
 
     @property
     def ready(self) -> bool:

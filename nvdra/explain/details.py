@@ -15,7 +15,8 @@ def stands(pod: Pod) -> str:
     """How a pod stands, and why it is no further, as far as its own status says."""
     note = pod.metadata.annotations.get(names.NOTE_ANNOTATION, "")
     troubles = [container_trouble(status) for status in pod.status.containerStatuses if not status.ready]
-    if not pod.ready and names.DOMAIN_LABEL in pod.metadata.labels and note and not note.startswith(names.WOKEN):
+    tells = note.startswith(names.WORRY) if pod.ready else note and not note.startswith((names.WOKEN, names.WORRY))
+    if tells and names.DOMAIN_LABEL in pod.metadata.labels:
         troubles.insert(0, note)
     unscheduled = next((c for c in pod.status.conditions if c.type == "PodScheduled" and c.status == "False"), None)
     if unscheduled is not None:

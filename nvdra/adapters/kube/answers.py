@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from attrs import field, frozen
 
-from nvdra.errors import AlreadyExists, ApiError, Conflict, Gone, NotFound
+from nvdra.errors import AlreadyExists, ApiError, Conflict, Forbidden, Gone, NotFound
 
 MAX_RETRY_AFTER = 30.0
 _MAX_TEXT = 1000
@@ -72,6 +72,8 @@ class Failure:
         return self._class(call)(text, code=self.code, reason=self.status.reason, after=self.retry_after)
 
     def _class(self, call: Call) -> type[ApiError]:
+        if self.code == HTTPStatus.FORBIDDEN:
+            return Forbidden
         if self.code == HTTPStatus.NOT_FOUND:
             return NotFound
         if self.code == HTTPStatus.GONE:

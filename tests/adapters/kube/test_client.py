@@ -4,7 +4,7 @@ import pytest
 
 from nvdra import __version__
 from nvdra.api.kinds import COMPUTE_DOMAINS, NODES, PODS
-from nvdra.errors import Again, AlreadyExists, ApiError, Conflict, Gone, NotFound
+from nvdra.errors import Again, AlreadyExists, ApiError, Conflict, Forbidden, Gone, NotFound
 
 
 def node(name="a", version="1", **meta):
@@ -134,7 +134,7 @@ async def test_a_silent_watch_ends(script, client_of, wire):
         (404, "NotFound", NotFound),
         (409, "Conflict", Conflict),
         (410, "Expired", Gone),
-        (403, "Forbidden", ApiError),
+        (403, "Forbidden", Forbidden),
         (500, "", ApiError),
         (302, "", ApiError),
     ],
