@@ -21,7 +21,7 @@ from nvdra.ports import Cluster
 
 T = TypeVar("T")
 MOST_PODS = 20
-"""So many pods that are not ready have their Events read."""
+"""So many pods have their Events read, those that are not ready first."""
 DENIED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
 
 
@@ -59,9 +59,21 @@ class Reading:
         try:
             return await self.cluster.get(kinds.COMPUTE_DOMAINS, name, namespace)
         except NotFound as error:
+            said = await self._last_words(namespace, name)
             raise ConfigError(
                 f"no ComputeDomain {name} in namespace {namespace} ({error}); kubectl get computedomains -A lists all"
+                f"{said}"
             ) from error
+
+    async def _last_words(self, namespace: str, name: str) -> str:
+        """Events outlive what they are about: why it ended may be there still."""
+        about = f"involvedObject.kind=ComputeDomain,involvedObject.name={name},type=Warning"
+        try:
+            found = (await self.cluster.list(kinds.EVENTS, namespace, fields=about)).items
+        except ApiError:
+            return ""
+        last = max(found, key=lambda event: event.at, default=None)
+        return f"; the last warning about one of that name, at {last.at}: {last.message}" if last else ""
 
     async def _parts(self, sight: Sight) -> None:
         """What the controller itself looks at, by the domain's label."""
@@ -91,10 +103,9 @@ class Reading:
             sight.workers += tuple(pod for pod in pods if uses(pod, sight.domain, sight.claims))
 
     async def _events(self, sight: Sight) -> None:
-        late = [pod for pod in sight.workers if not pod.ready]
         mine = [p for p in sight.own_pods if p.metadata.labels.get(names.DOMAIN_LABEL) == sight.domain.metadata.uid]
-        late += [pod for pod in mine if not pod.ready]
-        about = [sight.domain.metadata, *(pod.metadata for pod in late[:MOST_PODS])]
+        late_first = sorted((*sight.workers, *mine), key=lambda pod: pod.ready)
+        about = [sight.domain.metadata, *(pod.metadata for pod in late_first[:MOST_PODS])]
         found = await asyncio.gather(*(self._events_of(sight, meta.uid, meta.namespace) for meta in about))
         sight.events.update({meta.uid: events for meta, events in zip(about, found, strict=True)})
 

@@ -26,6 +26,11 @@ def stands(pod: Pod) -> str:
     return f"{word}: {why}" if why else word
 
 
+def since_ready(pod: Pod) -> str:
+    """Since when a pod is ready; "" while it is not: Events from before are history."""
+    return next((c.lastTransitionTime or "" for c in pod.status.conditions if c.type == "Ready" and pod.ready), "")
+
+
 def claim_told(claim: ResourceClaim) -> str:
     """A claim and what was allocated to it."""
     allocation = claim.status.allocation
@@ -75,6 +80,10 @@ def texts_of(
 
 
 def _of_pod(pod: PodTold) -> Iterator[str]:
+    """How it stands, and what each teller said last: what was said before may be over."""
     if pod.stands != "ready":
         yield pod.stands
-        yield from (event.message for event in pod.events)
+    newest: dict[str, str] = {}
+    for event in pod.events:
+        newest.setdefault(event.teller, event.message)
+    yield from newest.values()

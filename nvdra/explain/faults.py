@@ -35,14 +35,14 @@ FAULTS: Final = (
     Fault(
         "no-clique",
         "one node has no clique, the others have",
-        BOTH,
+        DOMAIN,
         "has no NVLink clique while other nodes of this domain have one",
-        "look at Fabric in nvidia-smi -q there",
+        "look at Fabric in nvidia-smi -q there, or keep this domain's workers off it",
     ),
     Fault(
         "fabric-not-completed",
         "the fabric state of a GPU is not completed",
-        BOTH,
+        POD,
         "fabric registration is in progress",
         "it goes on by itself when the fabric is up; if not, see Fabric in nvidia-smi -q and the fabric manager",
     ),
@@ -58,7 +58,7 @@ FAULTS: Final = (
         "the driver is older than supported",
         BOTH,
         "this driver is older than 570.158.01",
-        "set spec.numNodes, or install a newer driver",
+        "set numNodes on the ComputeDomain, or update the driver",
     ),
     Fault(
         "cdi-off",
@@ -72,7 +72,7 @@ FAULTS: Final = (
         "one node more than an IMEX domain may have (18)",
         BOTH,
         "the most that an IMEX domain may have",
-        "run fewer workers in this clique, or raise maxNodesPerImexDomain",
+        "Run fewer workers in this clique, or raise maxNodesPerImexDomain",
     ),
     Fault(
         "foreign-template",
@@ -91,14 +91,14 @@ FAULTS: Final = (
     Fault(
         "former-importers",
         "IMEX waits for former importers after an unclean stop",
-        BOTH,
+        DOMAIN,
         "IMEX was stopped uncleanly before and waits for former importers",
         "it goes on when they are back; if they are gone for good, delete this daemon's pod",
     ),
     Fault(
         "imex-versions",
         "two nodes run different versions of IMEX",
-        BOTH,
+        DOMAIN,
         "runs another version",
         "install the same driver and IMEX package on all nodes of the clique",
     ),
@@ -107,7 +107,7 @@ FAULTS: Final = (
         "an RBAC rule is missing",
         BOTH,
         "403 Forbidden",
-        "must allow",
+        "helm upgrade puts back what the chart grants",
     ),
     Fault(
         "unschedulable",
@@ -115,13 +115,6 @@ FAULTS: Final = (
         BOTH,
         "cannot run its IMEX daemon: 0/",
         "make room for it there, or let it ask for less",
-    ),
-    Fault(
-        "tainted",
-        "a taint keeps pods off a node",
-        POD,
-        "had untolerated taint",
-        "daemons tolerate every taint, workloads only those that they name",
     ),
     Fault(
         "image",
@@ -141,15 +134,15 @@ FAULTS: Final = (
         "crash-loop",
         "nvidia-imex ends again and again",
         BOTH,
-        "exited with code 7",
-        "what it printed is in the log of the daemon's pod",
+        "nvidia-imex exited with code",
+        "more is in the log of this daemon's pod",
     ),
     Fault(
         "port-in-use",
         "a port of IMEX is in use",
         BOTH,
         "port 50000 in use",
-        "see who listens there (ss -ltnp) and stop it",
+        "see who listens there (ss -ltnp on the node) and stop it",
     ),
     Fault(
         "peer-unreachable",
@@ -168,7 +161,7 @@ FAULTS: Final = (
     Fault(
         "no-majors",
         "/proc/devices has no major number for IMEX channels",
-        BOTH,
+        POD,
         "has no IMEX channels",
         "Is the NVIDIA driver loaded, with NVreg_CreateImexChannel0 or NVreg_ImexChannelCount?",
     ),
@@ -196,7 +189,7 @@ FAULTS: Final = (
     Fault(
         "deleted-in-use",
         "a ComputeDomain is deleted while workloads use it",
-        DOMAIN,
+        POD,
         "deleted while in use",
         "end them: nothing can give them their domain back",
     ),

@@ -13,7 +13,7 @@ from nvdra.domains.compute_domain import snapshot as domain_snapshot
 from nvdra.domains.imex_domain import snapshot as imex_snapshot
 from nvdra.engine.queue import Key
 from nvdra.explain.account import Account, EventTold, LifeTold, NodeTold, PodTold
-from nvdra.explain.details import claim_told, condition_told, event_told, since, stands, texts_of
+from nvdra.explain.details import claim_told, condition_told, event_told, since, since_ready, stands, texts_of
 from nvdra.explain.faults import todo_of
 from nvdra.explain.lives import Rules
 from nvdra.explain.sight import Sight
@@ -125,8 +125,15 @@ class Telling:
             path=pod.metadata.path,
             stands=stands(pod),
             claims=tuple(claim_told(claim) for claim in claims),
-            events=self._events(uid)[:MOST_EVENTS],
+            events=tuple(self._news(pod))[:MOST_EVENTS],
         )
+
+    def _news(self, pod: Pod) -> Iterable[EventTold]:
+        """Of a pod that is well, only what went wrong since."""
+        well = since_ready(pod)
+        for event in self._events(pod.metadata.uid):
+            if not well or (event.warning and event.at >= well):
+                yield event
 
     def _events(self, uid: str, *, everything: bool = False) -> tuple[EventTold, ...]:
         found = self.sight.events_of(uid)

@@ -111,9 +111,7 @@ def _node(node: NodeTold, now: float) -> Iterator[str]:
 
 def _pod(role: str, pod: PodTold, now: float) -> Iterator[str]:
     yield from _field(role, f"Pod {pod.path}: {pod.stands}", 4)
-    if pod.stands == "ready":
-        return
-    for claim in pod.claims:
+    for claim in pod.claims if pod.stands != "ready" else ():
         yield from _field("", claim, 4)
     yield from _events(pod.events, now, 14)
 
