@@ -15,7 +15,7 @@ from nvdra.sim.kube.kinds import PODS
 from tests.rack.rig import DOMAINS, Json, Rig
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Case:
     """A fault with the part of the rack that it has for itself. Domain and worker are called after the fault."""
 
