@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-from attrs import define
+from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
@@ -41,12 +41,18 @@ class Recovery:
     announcer: Announcer
     wall: WallClock
     every: float = 60.0
+    quarantined: dict[str, str] = field(factory=dict, init=False)
+    """By the claim's uid, what became of a record that could not be read."""
 
     def from_disk(self) -> None:
         """Records, CDI files and folders, before anybody calls."""
         records, quarantined = self.records.load_all()
         for bad in quarantined:
-            text = f"claim record set aside as {bad.path.name}: {bad.because}"
+            text = (
+                f"claim record set aside as {bad.path.name}: {bad.because};"
+                " the claim is prepared anew by itself; look at the node's disk"
+            )
+            self.quarantined[bad.path.name.partition(".")[0]] = text
             about = Subject("v1", "Node", self.node_name, uid=self.node_name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:

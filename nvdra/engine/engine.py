@@ -14,7 +14,7 @@ from nvdra.engine.domain import Domain, Told
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.recorder import Recorder
 from nvdra.engine.store import Store
-from nvdra.errors import Again, Later, NotYet, NvdraError, Refused
+from nvdra.errors import Again, Forbidden, Later, NotYet, NvdraError, Refused
 from nvdra.ports import Clock
 
 T = TypeVar("T")
@@ -182,11 +182,11 @@ class Engine:
     def _announce_refusals(
         self, domain: Domain[Any], cell: Cell, seen: Any, troubles: Mapping[str, NvdraError]
     ) -> None:
-        refused = {thing: str(error) for thing, error in troubles.items() if isinstance(error, Refused)}
-        for thing, text in refused.items():
-            if cell.refused.get(thing) != text:
-                error = troubles[thing]
-                domain.announce(seen, error.reason if isinstance(error, Refused) else "Refused", text)
+        found = {thing: error for thing, error in troubles.items() if isinstance(error, Refused | Forbidden)}
+        refused = {thing: str(error) for thing, error in found.items()}
+        for thing, error in found.items():
+            if cell.refused.get(thing) != refused[thing]:
+                domain.announce(seen, error.reason or "Forbidden", refused[thing])
         cell.refused = refused
 
     def _finish(self, domain: Domain[Any], key: Key, cell: Cell, told: Told) -> None:

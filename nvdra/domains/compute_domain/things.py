@@ -19,6 +19,9 @@ from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject
 
+MOST_NAMED = 10
+"""So many workloads are named, and told, when their domain is deleted."""
+
 
 @frozen(eq=False)
 class Ports:
@@ -252,10 +255,16 @@ class NodeLabels:
             return
         kind = kinds.RESOURCE_CLAIMS.at(self.ports.settings.resource_version)
         claims = await self.ports.cluster.list(kind, about.namespace, labels=f"{names.DOMAIN_LABEL}={seen.uid}")
-        users = sorted({user.name for claim in claims.items for user in claim.status.reservedFor})
-        if users:
-            text = f"deleted while in use: {', '.join(users[:10])} lose their IMEX daemons now"
-            self.ports.announcer.tell(about, "ComputeDomainDeletedInUse", text, warning=True)
+        users = {user.name: user.uid for claim in claims.items for user in claim.status.reservedFor}
+        if not users:
+            return
+        text = (
+            f"ComputeDomain {about.name} was deleted while in use: {', '.join(sorted(users)[:MOST_NAMED])} lose their"
+            " IMEX daemons now; end them: nothing can give them their domain back"
+        )
+        pods = [Subject("v1", "Pod", name, about.namespace, uid) for name, uid in sorted(users.items())]
+        for subject_ in (about, *pods[:MOST_NAMED]):
+            self.ports.announcer.tell(subject_, "ComputeDomainDeletedInUse", text, warning=True)
 
 
 async def take_label(cluster: Cluster, node: str, uid: str) -> None:
