@@ -1,5 +1,6 @@
 """Defaults of the built-in kinds, as far as clients can see them. Functions fill in a copy that belongs to them."""
 
+import random
 import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
@@ -99,7 +100,7 @@ def _job(obj: Json) -> None:
     spec.setdefault("completions", 1)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
     if not spec.get("manualSelector") and "selector" not in spec:
-        uid = str(uuid.uuid4())
+        uid = str(uuid.UUID(int=random.getrandbits(128), version=4))
         spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
         labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
         labels.update({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid})
