@@ -8,7 +8,7 @@ from nvdra.api import names
 OURS: Final = ("controller", "plugin", "imexd")
 LABELS: Final = frozenset({names.DOMAIN_LABEL, names.CLIQUE_LABEL, names.JOIN_LABEL})
 STRANGER: Final = "99999999-9999-9999-9999-999999999999"
-"""A domain that nobody here knows."""
+"""A domain that nobody here knows: its label is an orphan, which may be taken off, and never written over."""
 Json = Mapping[str, Any]
 
 
@@ -47,8 +47,6 @@ def _node(writer: str, old: Json | None, new: Json) -> str:
         return f"changes labels of node {name} that are not ours: {sorted(changed - LABELS)}"
     if any(old.get(part) != new.get(part) for part in ("spec", "status")):
         return f"changes more of node {name} than its labels"
-    if STRANGER in (before.get(names.DOMAIN_LABEL), after.get(names.DOMAIN_LABEL)) and changed:
-        return f"touches the label of a stranger on node {name}"
     if names.DOMAIN_LABEL in changed and None not in (before.get(names.DOMAIN_LABEL), after.get(names.DOMAIN_LABEL)):
         return f"gives node {name} of one domain to another"
     if writer.startswith("plugin@") and writer != f"plugin@{name}":

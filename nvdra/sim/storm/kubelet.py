@@ -24,7 +24,7 @@ ODDS: Final[Odds] = {"lost": 0.004, "unanswered": 0.004, "slow": 0.004}
 REGISTRY_POLL: Final = 0.3
 WIPE_AFTER: Final = 30.0
 RECONCILE_EVERY: Final = 20.0
-HEARTBEAT: Final = 60.0
+HEARTBEAT: Final = 20.0
 
 
 @define(eq=False)

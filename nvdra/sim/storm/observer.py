@@ -103,11 +103,22 @@ class Observer:
         labels = {} if gone else new["metadata"].get("labels") or {}
         before = ((old or {}).get("metadata") or {}).get("labels") or {}
         domain, claim = labels.get(names.DOMAIN_LABEL), labels.get(names.JOIN_LABEL, "")
+        self._robbed(new["metadata"]["name"], before, labels)
         if domain is None or (domain, claim) == (before.get(names.DOMAIN_LABEL), before.get(names.JOIN_LABEL, "")):
             return
         node = self.world.nodes.get(new["metadata"]["name"])
         if node is not None and self.world.writer == f"plugin@{node.name}" and claim not in records_of(node):
             self.world.broken(f"{node.name} is labelled for claim {claim}, of which it has no record")
+
+    def _robbed(self, name: str, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+        """The label of a stay that goes on, in a domain that lives, is nobody's to take."""
+        domain, claim = before.get(names.DOMAIN_LABEL), before.get(names.JOIN_LABEL)
+        node = self.world.nodes.get(name)
+        if domain == after.get(names.DOMAIN_LABEL) or node is None or not self.world.writer.startswith(foreign.OURS):
+            return
+        record = records_of(node).get(claim or "")
+        if record is not None and not record["leaving"] and self.world.view.lives(domain or ""):
+            self.world.broken(f"{self.world.writer} takes the label of {name} from {domain}, whose claim goes on")
 
     def _ledger(self) -> None:
         """Who was ready together, and which worker may go, as of this moment."""

@@ -3,7 +3,7 @@
 from attrs import frozen
 
 from nvdra.api import names
-from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NODES, PODS, RESOURCE_CLAIMS, ROSTERS
+from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES, ROSTERS
 from nvdra.api.kind import Kind
 from typing import Any
 from nvdra.sim.kube.shapes import deleting, dig, name, namespace, phase
@@ -20,6 +20,8 @@ class Peace:
     def unsettled(self) -> list[str]:
         """What has not converged yet: deletions that go on, workers that are held without need, wrong words."""
         found = [f"node {node.name} has no working plugin" for node in self.world.nodes.values() if not _serves(node)]
+        slices = {dig(body, "spec", "nodeName") for body in self.world.view.all(RESOURCE_SLICES)}
+        found += [f"{name_} publishes no devices" for name_ in self.world.nodes if name_ not in slices]
         for domain in self.world.view.all(COMPUTE_DOMAINS):
             called, uid = name(domain), domain["metadata"]["uid"]
             if deleting(domain):

@@ -19,6 +19,8 @@ from nvdra.sim.storm.world import Shape, World
 SETTLES_IN: Final = 400.0
 ENDS_IN: Final = 600.0
 QUIET: Final = 150.0
+STRAGGLERS: Final = 25.0
+"""So long a request may have been under way."""
 LONGEST: Final = 3600.0
 """Virtual seconds of storm, whatever happens."""
 SHAPES: Final = (
@@ -172,6 +174,7 @@ class Storm:
     async def _calm(self) -> None:
         world, peace = self.world, Peace(self.world)
         await self.moves.heal()
+        await self._sleep(STRAGGLERS)
         await self._becomes(peace.unsettled, SETTLES_IN, "the storm is over, and after")
         for called in DOMAINS:
             for node in world.nodes:
@@ -188,7 +191,7 @@ class Storm:
 
     async def _quiet(self) -> None:
         """Nobody of ours writes when nothing changes."""
-        await self._sleep(5.0)
+        await self._sleep(STRAGGLERS)
         before = len(self.world.trace.lines)
         await self._sleep(QUIET)
         lines = self.world.trace.lines[before:]

@@ -41,6 +41,10 @@ class View:
         """Uids of all ComputeDomains."""
         return [domain["metadata"]["uid"] for domain in self.all(COMPUTE_DOMAINS)]
 
+    def lives(self, uid: str) -> bool:
+        """Whether there is such a domain, and nobody has deleted it."""
+        return any(d["metadata"]["uid"] == uid and not deleting(d) for d in self.all(COMPUTE_DOMAINS))
+
     def wanted(self, uid: str) -> int | None:
         """A domain's numNodes; None when it is gone."""
         for domain in self.all(COMPUTE_DOMAINS):

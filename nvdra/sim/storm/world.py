@@ -15,6 +15,7 @@ from nvdra.engine.engine import Engine
 from nvdra.errors import NvdraError
 from nvdra.sim import manifests
 from nvdra.sim.apiserver.collection import Change
+from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.inprocess import InProcess
 from nvdra.sim.apiserver.store import ObjectStore
 from nvdra.sim.apiserver.watching import Hub
@@ -58,6 +59,22 @@ class _SeeingHub(Hub):
         super().publish(change)
 
 
+class _Garbage(Collector):
+    """Ownership garbage collection: what it does is not done by whoever deleted the owner."""
+
+    def __init__(self, world: "World") -> None:
+        super().__init__(world.store)
+        self._world = world
+
+    def note(self, change: Change) -> None:
+        """Look at a commit."""
+        before, self._world.writer = self._world.writer, "kube"
+        try:
+            super().note(change)
+        finally:
+            self._world.writer = before
+
+
 @define(eq=False)
 class World(Witness):
     """One world of one seed."""
@@ -87,7 +104,7 @@ class World(Witness):
         self.store = ObjectStore(clock=wall, random=random.Random(self.fate.seed))
         self.view, self.user = View(self.store), InProcess(self.store, "user")
         self.observer = Observer(self)
-        self.store.hub = _SeeingHub(self.observer)
+        self.store.hub, self.store.collector = _SeeingHub(self.observer), _Garbage(self)
         await self._installed()
         for number, clique in enumerate(self.shape.cliques):
             self._add_node(f"n{number}", clique)
@@ -168,6 +185,7 @@ class World(Witness):
     async def _controller(self, edge: Edge) -> None:
         settings = ControllerSettings(pod_name=edge.name, elect=self.shape.controllers > 1)
         wire = Wire(edge)
+        self.engines.pop(edge.name, None)
         watch = lambda engine: self.engines.__setitem__(edge.name, engine)  # noqa: E731 - one line
         await Controller(wire, settings=settings, wall=wall, watch_engine=watch).run()
 
