@@ -13,6 +13,9 @@ from nvdra.sim.storm.clockwork import clock
 
 MOVES = "move"
 """The place of what users and nodes do by themselves."""
+UNCOUNTED = "kubelet"
+LEASES = " leases"
+"""What goes on for ever by itself, and is not the driver's work, is no measure of a storm."""
 Odds = Mapping[str, float]
 """What may happen, and how likely each is."""
 
@@ -43,17 +46,19 @@ class Fate:
     script: tuple[Fault, ...] | None = None
     calm: bool = False
     steps: int = 0
+    asked: int = 0
     told: list[Fault] = field(factory=list)
-    _asked: dict[str, int] = field(factory=dict)
+    _at: dict[str, int] = field(factory=dict)
     _answers: dict[tuple[str, int], str] = field(factory=dict)
 
     def __attrs_post_init__(self) -> None:
         self._answers = {(f.site, f.nth): f.what for f in self.script or () if f.site != MOVES}
 
     def ask(self, site: str, odds: Odds) -> str:
-        """What happens here now; "" is nothing. Each question is a step of the storm."""
-        self.steps += 1
-        nth = self._asked[site] = self._asked.get(site, 0) + 1
+        """What happens here now; "" is nothing. Each question of the driver is a step of the storm."""
+        self.asked += 1
+        self.steps += not site.startswith(UNCOUNTED) and not site.endswith(LEASES)
+        nth = self._at[site] = self._at.get(site, 0) + 1
         if self.calm:
             return ""
         what = self._answer(site, nth, odds)

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from attrs import define, field
 
-from nvdra.adapters.kube.election import LeadershipLost
+from nvdra.errors import NvdraError
 from nvdra.sim.apiserver.store import ObjectStore
 from nvdra.sim.storm.disk import Grip
 from nvdra.sim.storm.fate import Fate, Odds
@@ -145,7 +145,7 @@ class Life:
             self._later(min(LAST_PAUSE, 0.25 * 2**self._failures))
 
     def _broke(self, error: BaseException) -> None:
-        if isinstance(error, LeadershipLost):
+        if isinstance(error, NvdraError):  # it says why it cannot go on, and is started again
             self.ground.trace.note("node", f"ends: {error}", self.name)
             return
         self.ground.broken(f"{self.name} broke down: {error!r} {getattr(error, 'exceptions', '')}")

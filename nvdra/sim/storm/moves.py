@@ -16,34 +16,35 @@ from nvdra.sim.storm.world import World
 
 DOMAINS: Final = ("alpha", "beta")
 WEIGHTS: Final = {
-    "domain": 6,
-    "undomain": 3,
-    "worker": 14,
-    "unworker": 6,
-    "force-pod": 1,
-    "tear-off": 0.5,
-    "smash": 1,
-    "strip": 1,
-    "stranger": 0.7,
+    "team": 14,
+    "domain": 2,
+    "undomain": 1,
+    "worker": 8,
+    "unworker": 1.2,
+    "force-pod": 0.7,
+    "tear-off": 0.3,
+    "smash": 0.6,
+    "strip": 0.6,
+    "stranger": 0.4,
     "unstranger": 3,
-    "foreign": 0.4,
+    "foreign": 0.2,
     "unforeign": 2,
-    "kill": 6,
-    "term": 1.5,
-    "kill-daemon": 2,
-    "imex-crash": 1,
+    "kill": 5,
+    "term": 1,
+    "kill-daemon": 1,
+    "imex-crash": 0.7,
     "imex-stuck": 0.7,
     "imex-free": 3,
-    "power-off": 1,
+    "power-off": 0.7,
     "power-on": 5,
     "cut": 1.5,
     "mend": 4,
-    "vanish": 0.5,
+    "vanish": 0.3,
     "train": 0.7,
     "trained": 4,
-    "api-restart": 1,
-    "api-forget": 1,
-    "api-away": 0.7,
+    "api-restart": 0.6,
+    "api-forget": 0.4,
+    "api-away": 0.3,
     "api-back": 8,
 }
 HEALING: Final = frozenset({"unstranger", "unforeign", "imex-free", "power-on", "mend", "trained", "api-back"})
@@ -121,6 +122,7 @@ class Moves:
         for called in DOMAINS:
             there = view.find(COMPUTE_DOMAINS, called, SPACE)
             lines += [f"domain {called} {n}" for n in (0, 1, 2, len(nodes))] if there is None else []
+            lines += [f"team {called} {n}" for n in range(1, 1 + len(nodes))] if there is None else []
             lines += [f"undomain {called}", f"tear-off {called}"] if there else []
             lines += [f"smash {called} daemonset", f"smash {called} template"] if there else []
             lines += [f"foreign {called}"] if there is None else [f"unforeign {called}"]

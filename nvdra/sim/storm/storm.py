@@ -95,8 +95,8 @@ def weather_of(seed: int) -> Odds:
     acts += ("stranger", "foreign", "force-pod", "tear-off", "smash", "imex-crash", "imex-stuck", "kill-daemon")
     weights = ("0", "0", "1", "1", "3", "8")
     found = {kind: float(fate.pick(weights, "weather", kind)) for kind in kinds}
-    found |= {act: min(3.0, float(fate.pick(weights, "weather", act))) for act in acts}
-    return found | {"pace": float(fate.pick(("0.2", "0.5", "1"), "weather", "pace"))}
+    found |= {act: min(2.0, float(fate.pick(weights, "weather", act))) for act in acts}
+    return found | {"pace": float(fate.pick(("0.3", "1", "2"), "weather", "pace"))}
 
 
 @define(eq=False)

@@ -32,6 +32,7 @@ class Users:
 
     def __attrs_post_init__(self) -> None:
         self.acts = {
+            "team": self.team,
             "domain": self.domain,
             "undomain": self.undomain,
             "worker": self.worker,
@@ -61,6 +62,13 @@ class Users:
         spec = {"numNodes": int(nodes), "channel": {"resourceClaimTemplate": {"name": f"{called}-channel"}}}
         body = {"metadata": {"name": called, "namespace": SPACE}, "spec": spec}
         await self.world.user.create(_DOMAINS, body, SPACE)
+
+    async def team(self, called: str, nodes: str) -> None:
+        """A ComputeDomain of so many nodes, and a worker on each of them."""
+        await self.domain(called, nodes)
+        for node in sorted(self.world.nodes)[: int(nodes)]:
+            with contextlib.suppress(NvdraError):
+                await self.worker(called, node)
 
     async def undomain(self, called: str) -> None:
         """Delete it."""

@@ -88,7 +88,7 @@ class Wire:
         ground = self.edge.ground
         behind = 0
         if _of_reflector() and self.edge.fate(f"list {kind.plural}", LIST_ODDS):
-            behind = 1 + int(ground.fate.between(0, 40, "behind", self.edge.name, ground.fate.steps))
+            behind = 1 + int(ground.fate.between(0, 40, "behind", self.edge.name, ground.fate.asked))
 
         def look() -> Listing[T]:
             if behind:
@@ -237,7 +237,7 @@ class Stream(AsyncGenerator[WatchEvent[T], None]):
     async def _deliver(self, told: Told) -> WatchEvent[T]:
         edge, plural = self._wire.edge, self._kind.plural
         fate = edge.fate(f"event {plural}", EVENT_ODDS)
-        nth = edge.ground.fate.steps
+        nth = edge.ground.fate.asked
         low, high = (0.5, 20.0) if fate == "lag" else (0.0005, 0.02)
         await asyncio.sleep(edge.ground.fate.between(low, high, "event", edge.name, nth))
         edge.check()
