@@ -1,13 +1,14 @@
 """What befalls the world of itself while the storm goes on: users, crashes, power, cables; one line of text each."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from attrs import define, field
 
 from nvdra.api.kinds import COMPUTE_DOMAINS, NODES, PODS
-from nvdra.errors import NvdraError
+from nvdra.sim.apiserver.status import StatusError
 from nvdra.sim.kube.shapes import labels
 from nvdra.sim.storm.foreign import STRANGER
 from nvdra.sim.storm.node import Node
@@ -66,7 +67,9 @@ class Moves:
         """The next move; "" when nothing fits."""
         self._drawn += 1
         fate = self.world.fate
-        possible = [(line, self._weight(line)) for line in self._possible()]
+        lines = self._possible()
+        alike = Counter(line.partition(" ")[0] for line in lines)
+        possible = [(line, self._weight(line.partition(" ")[0], alike)) for line in lines]
         total = sum(weight for _, weight in possible)
         drawn = fate.chance("move", self._drawn) * total
         for line, weight in possible:
@@ -104,17 +107,13 @@ class Moves:
         for called in DOMAINS:
             await self.users.do(f"unforeign {called}")
 
-    def _weight(self, line: str) -> float:
-        verb = line.split()[0]
-        alike = sum(other.split()[0] == verb for other in self._last)
-        return WEIGHTS[verb] * self.world.fate.weather.get(verb, 1.0) / alike
-
-    _last: list[str] = field(factory=list, init=False)
+    def _weight(self, verb: str, alike: Counter[str]) -> float:
+        """All lines of one verb share its weight."""
+        return WEIGHTS[verb] * self.world.fate.weather.get(verb, 1.0) / alike[verb]
 
     def _possible(self) -> Sequence[str]:
         """Every line that fits the world as it is."""
-        self._last = [*self._of_users(), *self._of_nodes(), *self._of_processes()]
-        return self._last
+        return [*self._of_users(), *self._of_nodes(), *self._of_processes()]
 
     def _of_users(self) -> list[str]:
         view, lines = self.world.view, []
@@ -210,7 +209,7 @@ class Moves:
         ref = self.world.store.ref("", "v1", "nodes", name=name)
         try:
             self.world.store.delete(ref)
-        except (NvdraError, Exception):  # noqa: BLE001 - it has gone meanwhile
+        except StatusError:  # it has gone meanwhile
             return
 
     def _away(self, *, away: bool) -> None:

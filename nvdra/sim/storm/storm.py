@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import logging
+import math
 import time
 from collections.abc import Callable
 from typing import Any, Final
@@ -157,19 +158,25 @@ class Storm:
     async def _again(self) -> None:
         """The moves of a script at their times."""
         for move in self.world.fate.moves():
-            await self._sleep(move.at - clock())
+            await self._reach(move.at)
             if self.world.faults:
                 return
             self.world.fate.moved(move.what)
             await self.moves.do(move.what)
         if self.plan.until is not None:
-            await self._sleep(self.plan.until - clock())
+            await self._reach(self.plan.until)
 
     async def _sleep(self, seconds: float) -> None:
         """Shortened when something is broken already."""
-        end = clock() + seconds
-        while clock() < end and not self.world.faults:
-            await asyncio.sleep(min(1.0, end - clock()))
+        await self._reach(clock() + seconds)
+
+    async def _reach(self, when: float) -> None:
+        """Until exactly that moment: a sleep of the difference would miss it by a rounding error."""
+        loop = asyncio.get_running_loop()
+        while clock() < when and not self.world.faults:
+            turn = loop.create_future()
+            loop.call_at(min(when, math.floor(clock()) + 1.0), turn.set_result, None)
+            await turn
 
     async def _calm(self) -> None:
         world, peace = self.world, Peace(self.world)

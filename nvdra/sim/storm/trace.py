@@ -8,7 +8,7 @@ from attrs import define, field, frozen
 
 from nvdra.sim.storm.clockwork import clock
 
-WHO: Final[ContextVar[str]] = ContextVar("WHO", default="the world")
+WHO: Final[ContextVar[str]] = ContextVar("WHO", default="world")
 """Which process is at work; tasks inherit it."""
 
 
