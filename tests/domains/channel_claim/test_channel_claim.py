@@ -440,6 +440,21 @@ async def test_a_driver_that_comes_late_leaves_no_device_node_behind():
 
 
 @virtually
+async def test_device_nodes_go_with_the_record_even_if_the_plugin_dies_between():
+    """The CDI file went and the plugin with it: the record still stands for the device nodes, and takes them along."""
+    bench = await a_bench()
+    await prepared(bench)
+    bench.plugin.disk.fate = lambda what: "after" if what == "uncdi" else ""
+    bench.plugin.lets_go("a")
+    await until(lambda: not bench.plugin.disk.specs)
+    assert bench.plugin.disk.devices == {CHANNEL_0}
+    bench.plugin.disk.fate = lambda what: ""
+    await bench.plugin.restart()
+    await until(lambda: not bench.plugin.disk.records)
+    assert bench.plugin.disk.devices == set()
+
+
+@virtually
 async def test_a_cdi_file_without_a_record_is_swept():
     """A file that nothing stands behind goes."""
     bench = await a_bench()
