@@ -34,6 +34,10 @@ class Fault:
         return [self.at, self.site, self.nth, self.what]
 
 
+Place = tuple[str, int]
+"""A question: where it was asked, and the how-manyth time there."""
+
+
 @define(eq=False)
 class Fate:
     """One run's luck. `weather`: how much each kind of fault is favoured by this seed; 0 is never.
@@ -45,6 +49,10 @@ class Fate:
     weather: Odds = field(factory=dict)
     script: tuple[Fault, ...] | None = None
     calm: bool = False
+    places: list[Place] | None = None
+    """Every question of the driver, in order; noted when there is a list for them."""
+    disturbed: tuple[Place, str] | None = None
+    """The one place at which this one thing happens (Sieve)."""
     steps: int = 0
     asked: int = 0
     told: list[Fault] = field(factory=list)
@@ -57,10 +65,15 @@ class Fate:
     def ask(self, site: str, odds: Odds) -> str:
         """What happens here now; "" is nothing. Each question of the driver is a step of the storm."""
         self.asked += 1
-        self.steps += not site.startswith(UNCOUNTED) and not site.endswith(LEASES)
+        counts = not site.startswith(UNCOUNTED) and not site.endswith(LEASES)
+        self.steps += counts
         nth = self._at[site] = self._at.get(site, 0) + 1
         if self.calm:
             return ""
+        if self.places is not None and counts:
+            self.places.append((site, nth))
+        if self.disturbed is not None:
+            return self.disturbed[1] if self.disturbed[0] == (site, nth) else ""
         what = self._answer(site, nth, odds)
         if what:
             self.told.append(Fault(clock(), site, nth, what))

@@ -9,12 +9,16 @@ from attrs import define, field
 
 from nvdra.errors import NvdraError
 from nvdra.sim.apiserver.store import ObjectStore
+from nvdra.sim.storm.clockwork import clock
 from nvdra.sim.storm.disk import Grip
 from nvdra.sim.storm.fate import Fate, Odds
 from nvdra.sim.storm.trace import WHO, Trace
 
 Work = Callable[["Edge"], Coroutine[Any, Any, object]]
 LAST_PAUSE = 8.0
+BEHIND_FOR, BEHIND_BY, BLIND_FOR = 12.0, 25, 8.0
+"""Seconds, versions, seconds."""
+PERTURBATIONS = ("intermediate", "stale", "unobserved")
 
 
 class Ground(Protocol):
@@ -23,6 +27,7 @@ class Ground(Protocol):
     fate: Fate
     trace: Trace
     store: ObjectStore
+    sight: "Sight"
     writer: str
     """Who is writing to the API at this very moment."""
 
@@ -33,6 +38,31 @@ class Ground(Protocol):
     def broken(self, text: str) -> None:
         """Something happened that must never happen."""
         ...
+
+
+@define(eq=False)
+class Sight:
+    """Whose view of the API is disturbed: who sees an old state only, and who sees nothing, each until when."""
+
+    past: dict[str, tuple[float, int]] = field(factory=dict)
+    blind: dict[str, float] = field(factory=dict)
+
+    def go_back(self, name: str, version: int) -> None:
+        """For a while its lists are of then, and its watches tell nothing."""
+        self.past[name] = (clock() + BEHIND_FOR, max(1, version - BEHIND_BY))
+
+    def shut(self, name: str) -> None:
+        """For a while its watches tell nothing; then they have expired."""
+        self.blind[name] = clock() + BLIND_FOR
+
+    def version(self, name: str) -> int | None:
+        """The version that its lists are of; None: of now."""
+        until, version = self.past.get(name, (0.0, 0))
+        return version if clock() < until else None
+
+    def waits(self, name: str) -> float:
+        """Seconds until its watches tell anything again."""
+        return max(0.0, self.past.get(name, (0.0, 0))[0] - clock(), self.blind.get(name, 0.0) - clock())
 
 
 @define(eq=False)
@@ -52,9 +82,22 @@ class Edge(Grip):
         if not self.deadly:
             odds = {what: likely for what, likely in odds.items() if not what.startswith("die")}
         what = self.ground.fate.ask(f"{self.name} {site}", odds)
-        if what:
-            self.ground.trace.note("fault", f"{what}: {site}", self.name)
-        return what
+        if not what:
+            return ""
+        self.ground.trace.note("fault", f"{what}: {site}", self.name)
+        return self._disturbed(what, odds) if what in PERTURBATIONS else what
+
+    def _disturbed(self, what: str, odds: Odds) -> str:
+        """One of Sieve's three: the process ends in the middle, goes back in time, or does not see for a while."""
+        if what == "intermediate" and "die-after" in odds:
+            return "die-after"
+        if what == "unobserved":
+            self.ground.sight.shut(self.name)
+            return ""
+        if what == "stale":
+            self.ground.sight.go_back(self.name, self.ground.store.version)
+        asyncio.get_running_loop().call_soon(self.die)
+        return ""
 
     def check(self) -> None:
         """Raises when the process is dead."""

@@ -2,15 +2,15 @@
 
 import asyncio
 import gc
-import logging
 import math
 import time
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field, frozen
 
 from nvdra.sim.storm.clockwork import clock, run
+from nvdra.sim.storm.ear import heard
 from nvdra.sim.storm.fate import Fate, Fault, Odds
 from nvdra.sim.storm.moves import DOMAINS, Moves
 from nvdra.sim.storm.peace import Peace
@@ -108,7 +108,6 @@ class Storm:
     world: World = field(init=False)
     moves: Moves = field(init=False)
     until: float = field(default=0.0, init=False)
-    _ear: "_Ear" = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         plan = self.plan
@@ -116,35 +115,22 @@ class Storm:
         shape = plan.shape or SHAPES[int(fate.chance("shape") * len(SHAPES))]
         self.world = World(fate, shape)
         self.moves = Moves(self.world)
-        self._ear = _Ear(self.world)
 
     async def life(self) -> None:
         """From the first node to the last line."""
         world = self.world
-        engine = logging.getLogger("nvdra")
-        level, propagates = engine.level, engine.propagate
-        engine.setLevel(logging.INFO)
-        engine.propagate = False
-        engine.addHandler(self._ear)
-        try:
-            world.fate.calm = True
-            if not await self._started():
-                return
-            world.fate.calm = False
-            await (self._again() if self.plan.script is not None else self._blow())
-            self.until = clock()
-            world.fate.calm = True
-            if not world.faults:
-                await self._calm()
-        finally:
-            await world.stop()
-            engine.removeHandler(self._ear)
-            engine.setLevel(level)
-            engine.propagate = propagates
-
-    async def _started(self) -> bool:
-        await self.world.start()
-        return not self.world.faults
+        with heard(world):
+            try:
+                world.fate.calm = True
+                await world.start()
+                world.fate.calm = False
+                await (self._again() if self.plan.script is not None else self._blow())
+                self.until = clock()
+                world.fate.calm = True
+                if not world.faults:
+                    await self._calm()
+            finally:
+                await world.stop()
 
     async def _blow(self) -> None:
         world, end = self.world, clock() + LONGEST
@@ -205,18 +191,3 @@ class Storm:
         ours = [line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))]
         if ours:
             self.world.broken(f"nothing changes, and {ours[0].who} {ours[0].text} ({len(ours)} times in all)")
-
-
-class _Ear(logging.Handler):
-    """Hears what the driver says: steps go into the trace, its own defects are faults."""
-
-    def __init__(self, world: World) -> None:
-        super().__init__(logging.INFO)
-        self._world = world
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """One line of the log."""
-        if record.exc_info is not None and record.levelno >= logging.ERROR:
-            self._world.broken(f"a defect: {record.getMessage()}: {record.exc_info[1]!r}")
-        elif hasattr(record, "state"):
-            self._world.trace.note("step", record.getMessage(), to=str(getattr(record, "kind", "")))

@@ -86,13 +86,15 @@ class Wire:
     async def list(self, kind: Kind[T], namespace: str = "", *, labels: str = "", fields: str = "") -> Listing[T]:
         """Read a collection; a reflector's list may come from a server that lags behind."""
         ground = self.edge.ground
+        then = ground.sight.version(self.edge.name) if _of_reflector() else None
         behind = 0
         if _of_reflector() and self.edge.fate(f"list {kind.plural}", LIST_ODDS):
             behind = 1 + int(ground.fate.between(0, 40, "behind", self.edge.name, ground.fate.asked))
 
         def look() -> Listing[T]:
-            if behind:
-                return self.client.list_at(max(1, ground.store.version - behind), kind, namespace, labels, fields)
+            if behind or then is not None:
+                version = then or max(1, ground.store.version - behind)
+                return self.client.list_at(version, kind, namespace, labels, fields)
             found: Listing[T] = at_once(self.client.list(kind, namespace, labels=labels, fields=fields))
             return found
 
@@ -218,6 +220,7 @@ class Stream(AsyncGenerator[WatchEvent[T], None]):
             event, self._again = self._again, None
             return event
         while not self._told:
+            await self._see()
             if self._watcher.closed:
                 self._close()
                 raise StopAsyncIteration
@@ -240,6 +243,7 @@ class Stream(AsyncGenerator[WatchEvent[T], None]):
         nth = edge.ground.fate.asked
         low, high = (0.5, 20.0) if fate == "lag" else (0.0005, 0.02)
         await asyncio.sleep(edge.ground.fate.between(low, high, "event", edge.name, nth))
+        await self._see()
         edge.check()
         if fate == "broken" or not self._reached():
             raise self._broken("the watch broke")
@@ -249,6 +253,18 @@ class Stream(AsyncGenerator[WatchEvent[T], None]):
         event = WatchEvent(told.type, typed(self._kind, told.entry))
         self._again = event if fate == "twice" else None
         return event
+
+    async def _see(self) -> None:
+        """Where the view is disturbed, nothing is told for a while; who was blind has to list anew then."""
+        edge = self._wire.edge
+        sight = edge.ground.sight
+        while (seconds := sight.waits(edge.name)) > 0:
+            blind = edge.name in sight.blind
+            await asyncio.sleep(seconds)
+            edge.check()
+            if blind:
+                self._close()
+                raise Gone(f"watch {self._kind.plural}: too old resource version", code=410, reason="Expired")
 
     def _reached(self) -> bool:
         return self._wire.edge.ground.reaches(self._wire.edge.node)

@@ -25,7 +25,7 @@ from nvdra.sim.kube.shapes import WALL, Json, dig, holds, name, namespace, with_
 from nvdra.sim.storm.clockwork import clock, wall
 from nvdra.sim.storm.fate import Fate
 from nvdra.sim.storm.imex import Instance
-from nvdra.sim.storm.life import Edge, Life
+from nvdra.sim.storm.life import Edge, Life, Sight
 from nvdra.sim.storm.node import Container, Node, Witness
 from nvdra.sim.storm.observer import Observer
 from nvdra.sim.storm.trace import Trace
@@ -82,6 +82,7 @@ class World(Witness):
     fate: Fate
     shape: Shape = field(factory=Shape)
     trace: Trace = field(factory=Trace)
+    sight: Sight = field(factory=Sight)
     store: ObjectStore = field(init=False)
     view: View = field(init=False)
     user: InProcess = field(init=False)
