@@ -133,7 +133,15 @@ class Farewell(_OneWay):
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
             self.ports.records.put(record)
+            self._doubt(seen, record)
             self.ports.store.put(RECORDS, record)
+
+    def _doubt(self, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
+        """A label whose answer was lost may be there unseen: it counts as there until the API says that it is gone."""
+        node = self.ports.store.get(kinds.NODES, seen.node_name)
+        if node is not None and names.DOMAIN_LABEL not in node.metadata.labels:
+            labels = {**node.metadata.labels, names.DOMAIN_LABEL: record.domain}
+            self.ports.store.put(kinds.NODES, attrs.evolve(node, metadata=attrs.evolve(node.metadata, labels=labels)))
 
 
 @frozen(eq=False)
