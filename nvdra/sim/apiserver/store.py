@@ -138,6 +138,11 @@ class ObjectStore:
         watcher.close()
         self.hub.leave(watcher)
 
+    def forget(self) -> None:
+        """Compaction: whoever was not told yet has to list anew."""
+        for collection in self._collections.values():
+            collection.forget()
+
     # Writing.
 
     def create(self, ref: Ref, body: Json, how: Writing = _PLAINLY) -> Entry:
