@@ -40,6 +40,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 @pytest.fixture(scope="session")
 def bed() -> Iterator[Cluster]:
     """Two Ready nodes; this process, and what it starts, is in their network."""
+    if ELSEWHERE:
+        pytest.fail("this test asks for the test bed while it runs: mark it `on_bed`", pytrace=False)
     lacking = cluster.missing()
     if lacking:
         pytest.fail(lacking, pytrace=False)

@@ -25,7 +25,7 @@ def say(config: pytest.Config, line: str) -> None:
 def choose(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what cannot run here, say so, and put last what speaks of the whole run."""
     if ELSEWHERE:
-        _leave_out(config, items, [i for i in items if _on_a_cluster(i) and {"bed", "ground"} & set(_fixtures(i))],
+        _leave_out(config, items, [i for i in items if _on_a_cluster(i) and _needs_bed(i)],
                    f"need the nodes of the test bed; NVDRA_TEST_KUBECONFIG={ELSEWHERE} is another cluster")  # fmt: skip
     if release(NEWEST) != KUBERNETES:
         others = [i for i in items if _on_a_cluster(i) and i.get_closest_marker("every_release") is None]
@@ -64,5 +64,7 @@ def _on_a_cluster(item: pytest.Item) -> bool:
     return item.get_closest_marker("cluster") is not None
 
 
-def _fixtures(item: pytest.Item) -> tuple[str, ...]:
-    return tuple(getattr(item, "fixturenames", ()))
+def _needs_bed(item: pytest.Item) -> bool:
+    """Whether it names a fixture of the bed's, or is marked, for it asks for the bed only when it runs."""
+    names = set(getattr(item, "fixturenames", ()))
+    return bool({"bed", "ground"} & names) or item.get_closest_marker("on_bed") is not None

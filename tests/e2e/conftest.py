@@ -8,7 +8,10 @@ from tests.e2e import rack_place
 from tests.e2e.cluster_place import ClusterPlace
 from tests.e2e.place import Place
 
-PLACES = (pytest.param("rack", marks=pytest.mark.rack), pytest.param("cluster", marks=pytest.mark.cluster))
+PLACES = (
+    pytest.param("rack", marks=pytest.mark.rack),
+    pytest.param("cluster", marks=(pytest.mark.cluster, pytest.mark.on_bed)),
+)
 
 
 @pytest.fixture(scope="session", params=PLACES)
