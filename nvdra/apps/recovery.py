@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-from attrs import define
+from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
@@ -19,7 +19,7 @@ from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import rfc3339
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, NotFound, NvdraError
-from nvdra.ports import Announcer, Cluster, Files, Subject, WallClock
+from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +34,37 @@ class Recovery:
     store: Store
     records: Records
     cdi: CdiFolder
-    files: Files
+    files: Folders
     domains: Path
     node_name: str
     claims: Kind[ResourceClaim]
     announcer: Announcer
     wall: WallClock
     every: float = 60.0
+    quarantined: dict[str, str] = field(factory=dict, init=False)
+    """By the claim's uid, what became of a record that could not be read."""
 
     def from_disk(self) -> None:
         """Records, CDI files and folders, before anybody calls."""
         records, quarantined = self.records.load_all()
         for bad in quarantined:
-            text = f"claim record set aside as {bad.path.name}: {bad.because}"
+            text = (
+                f"claim record set aside as {bad.path.name}: {bad.because};"
+                " the claim is prepared anew by itself; look at the node's disk"
+            )
+            self.quarantined[bad.path.name.partition(".")[0]] = text
             about = Subject("v1", "Node", self.node_name, uid=self.node_name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
-        for uid in self.cdi.claims():
+        for uid in sorted(self.cdi.claims()):
             self._cdi_file(uid)
         used = {record.domain for record in records if record.kind == "daemon"}
-        for folder in self.domains.iterdir() if self.domains.is_dir() else ():
-            if folder.name in used:
-                self.store.put(FOLDERS, DomainFolder(folder.name))
+        for name in self.files.names(self.domains):
+            if name in used:
+                self.store.put(FOLDERS, DomainFolder(name))
             else:
-                self.files.remove(folder)
+                self.files.remove(self.domains / name)
 
     def _after_reboot(self, record: ClaimRecord) -> ClaimRecord:
         """No container survived: the worker must wait for its domain again, and no device node of ours is there."""

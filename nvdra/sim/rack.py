@@ -52,7 +52,7 @@ class RackSettings:
     install_driver: bool = True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rack:
     """`async with Rack(settings) as rack: …`."""
 

@@ -65,5 +65,6 @@ def _on_a_cluster(item: pytest.Item) -> bool:
 
 
 def _needs_bed(item: pytest.Item) -> bool:
-    """Whether it names the fixture, or is marked, for it asks for the bed only when it runs."""
-    return "bed" in getattr(item, "fixturenames", ()) or item.get_closest_marker("on_bed") is not None
+    """Whether it names a fixture of the bed's, or is marked, for it asks for the bed only when it runs."""
+    names = set(getattr(item, "fixturenames", ()))
+    return bool({"bed", "ground"} & names) or item.get_closest_marker("on_bed") is not None

@@ -1,4 +1,4 @@
-"""The user guide's first example on real kubelets and containerd, from `kubectl apply` to the channel in the container."""
+"""The user guide's first example on any cluster, also one that is not our bed; tests/e2e has it command by command."""
 
 import re
 from collections.abc import Callable, Iterator

@@ -34,6 +34,7 @@ IMEX_SAYS = (
 )
 
 
+@pytest.mark.every_release
 def test_the_channel_is_injected_as_the_guide_shows(place: Place) -> None:
     """Apply, get pods, logs, the daemon's pod and log, delete: each prints what the guide shows; then nothing is left."""
     kubectl = place.user.kubectl
@@ -52,6 +53,7 @@ def test_the_channel_is_injected_as_the_guide_shows(place: Place) -> None:
     place.all_gone()
 
 
+@pytest.mark.every_release
 def test_the_domain_is_ready_and_its_node_is_labelled(place: Place) -> None:
     """The ComputeDomain, its conditions and Events say so; node and claim are there for as long as the worker."""
     place.user.kubectl("apply", "-f", GUIDE)

@@ -1,5 +1,7 @@
 """Workers of a ComputeDomain on two nodes: who waits, for what, and who is let go."""
 
+import pytest
+
 from nvdra.api import names
 from tests.cluster.view import running, until
 from tests.cluster.workloads import domain, worker
@@ -8,6 +10,7 @@ from tests.e2e.place import OTHER_CLIQUE, Place
 LISTED = "ls /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
 
 
+@pytest.mark.every_release
 def test_a_lone_worker_waits_and_two_run(place: Place) -> None:
     """The first is held with the reason in its Events and in the domain's status; with the second, both run as peers."""
     place.user.apply(domain("pair", 2), worker("pair", 1))

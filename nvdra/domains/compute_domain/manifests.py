@@ -8,6 +8,7 @@ from attrs import field, frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
+from nvdra.api.objects import Packed
 from nvdra.ports import Json
 
 AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
@@ -203,6 +204,8 @@ def _probe(path: str, *, period: int, limit: int, failures: int) -> Json:
 
 def covers(existing: object, wanted: object) -> bool:
     """Whether everything we want is there. What others added, and the server's defaults, do not count as drift."""
+    if isinstance(existing, Packed):
+        return covers(existing.unpacked(), wanted)
     if isinstance(wanted, dict):
         return isinstance(existing, dict) and all(
             key in existing and covers(existing[key], value) for key, value in wanted.items()

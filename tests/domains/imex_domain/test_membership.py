@@ -3,7 +3,7 @@
 import pytest
 
 from nvdra.api import names
-from nvdra.api.membership import Member, member_of, members_of, published_clique, waiting_text
+from nvdra.api.membership import CHECK_IMAGE, MAKE_ROOM, Member, member_of, members_of, published_clique, waiting_text
 from nvdra.api.meta import Condition, Meta
 from nvdra.api.objects import ContainerState, ContainerStatus, Node, Pod, PodSpec, PodStatus, Terminated, Waiting
 from nvdra.api.resources import Attribute, BasicDevice, Device, ResourceSlice, ResourceSliceSpec
@@ -52,11 +52,11 @@ def held(reason, message=""):
         (a_pod(status=ended(1, "no nvidia-imex\n")), "has an IMEX daemon that is not ready: no nvidia-imex"),
         (a_pod(status=ended(137)), "has an IMEX daemon that is not ready: its container ended with exit code 137 (Error)"),
         (a_pod(status=ended(0)), "has an IMEX daemon that is starting (pod pod)"),
-        (a_pod(status=held("ImagePullBackOff", "no such image")), "has an IMEX daemon that is not ready: ImagePullBackOff: no such image"),
+        (a_pod(status=held("ImagePullBackOff", "no such image")), "has an IMEX daemon that is not ready: ImagePullBackOff: no such image" + f"; {CHECK_IMAGE}"),
         (a_pod(status=held("CrashLoopBackOff")), "has an IMEX daemon that is not ready: CrashLoopBackOff"),
         (a_pod(status=held("ContainerCreating")), "has an IMEX daemon that is starting (pod pod)"),
-        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable", "taint x")]), "cannot run its IMEX daemon: taint x"),
-        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable")]), "cannot run its IMEX daemon: Unschedulable"),
+        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable", "taint x.")]), "cannot run its IMEX daemon: taint x" + f"; {MAKE_ROOM}"),
+        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable")]), "cannot run its IMEX daemon: Unschedulable" + f"; {MAKE_ROOM}"),
         (a_pod(conditions=[Condition("PodScheduled", "True")]), "has an IMEX daemon that is starting (pod pod)"),
     ],
 )  # fmt: skip

@@ -38,7 +38,9 @@ async def probe(spec: Json, target: Target) -> Answer:
     """One probe with its time limit. Never raises."""
     limit = float(spec.get("timeoutSeconds") or 1)
     try:
-        return await asyncio.wait_for(_look(spec, target, limit), limit)
+        # not wait_for: up to Python 3.11 it swallows a cancellation that comes as the answer does
+        async with asyncio.timeout(limit):
+            return await _look(spec, target, limit)
     except TimeoutError:
         return Answer(good=False, said=f"probe timed out after {limit:g}s")
     except OSError as error:

@@ -33,10 +33,8 @@ class Commands:
         program = Path(argv[0]).name if argv else ""
         if program in {"nvdra", DRIVER_TOOL}:
             return await self._real(program, argv, env, rootfs, say)
-        with contextlib.suppress(NotUnderstoodError):
-            return Interpreted(awaited(_script(program, argv), env).play)
         try:
-            return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
+            return _played(_script(program, argv), env, rootfs, say)
         except NotUnderstoodError as what:
             say(f"nvdra sim runs no images: command {' '.join(argv)!r} was not run ({what} is not played here)")
             return Interpreted(_fails)
@@ -58,11 +56,17 @@ class Commands:
             say("nvdra sim runs no images: sshd stands by, and nothing listens")
             return Interpreted(_stands_by)
         try:
-            return Interpreted(Shell(_script(program, argv), env, rootfs, say).play)
+            return _played(_script(program, argv), env, rootfs, say)
         except NotUnderstoodError as what:
             said = " ".join(argv) or "of the image"
             say(f"nvdra sim runs no images: command {said!r} was not run ({what} is not played here); it stands by")
             return Interpreted(_stands_by)
+
+
+def _played(script: str, env: Mapping[str, str], rootfs: Path, say: Say) -> Running:
+    with contextlib.suppress(NotUnderstoodError):
+        return Interpreted(awaited(script, env).play)
+    return Interpreted(Shell(script, env, rootfs, say).play)
 
 
 def _script(program: str, argv: Sequence[str]) -> str:
