@@ -110,6 +110,13 @@ FAULTS: Final = (
         "helm upgrade puts back what the chart grants",
     ),
     Fault(
+        "rbac-reading",
+        "an RBAC rule is missing, and the controller cannot see something",
+        DOMAIN,
+        "the controller cannot see",
+        "helm upgrade puts back what the chart grants",
+    ),
+    Fault(
         "unschedulable",
         "an IMEX daemon cannot be scheduled: resources",
         BOTH,
