@@ -118,9 +118,10 @@ class Controller:
                 statecharts.interpreter(domain_snapshot.KIND, override),
                 domain_facts.FACTS,
                 domain_things.things(domain_ports),
-                domain_snapshot.observe,
+                domain_snapshot.View().observe,
                 StatusReport(domain_ports, self.wall),
                 title=lambda seen: seen.domain.metadata.path if seen.domain else "",
+                rest=domain_snapshot.rest,
                 backoff_limit=BACKOFF_LIMIT,
                 announce=_teller(announcer, domain_things.subject),
             )

@@ -12,6 +12,7 @@ from nvdra.adapters.checkpoint import Records
 from nvdra.adapters.files import DiskFiles
 from nvdra.adapters.http.server import Answer, Handler, HttpServer, Request
 from nvdra.adapters.kube.events import EventAnnouncer
+from nvdra.adapters.kubelet.plugin import Door, Plugin
 from nvdra.adapters.kubelet.server import PluginServer
 from nvdra.adapters.kubelet.sockets import SocketPaths
 from nvdra.adapters.slices import SlicePublisher
@@ -35,7 +36,7 @@ from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.recorder import Meter, NoMeter, Recorder
 from nvdra.node import DeviceNodes, Edits, Nvml, ProcDevices
-from nvdra.ports import Announcer, Cluster, Subject
+from nvdra.ports import Announcer, Cluster, Folders, Subject
 
 RESYNC = 60.0
 
@@ -87,8 +88,10 @@ class KubeletPlugin:
     observe: Callable[[str, str, str, float], None] = lambda *_: None
     wall: Callable[[], float] = time.time
     watch_engine: Callable[[Engine], None] = lambda _: None
+    files: Folders = field(factory=DiskFiles)
+    door: Callable[[Plugin, SocketPaths, str], Door] = PluginServer
     engine: Engine | None = field(default=None, init=False)
-    server: PluginServer | None = field(default=None, init=False)
+    server: Door | None = field(default=None, init=False)
     probe: Probe | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -110,7 +113,7 @@ class KubeletPlugin:
         status_files = StatusFiles(recovery.files, engine.store, recovery.domains)
         cdi_files = CdiFiles(recovery.cdi, engine.store)
         rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
-        self.server = PluginServer(gate, paths, settings.health_address)
+        self.server = self.door(gate, paths, settings.health_address)
         http = HttpServer(self._routes())
         try:
             await self.server.start()
@@ -135,9 +138,9 @@ class KubeletPlugin:
         return Recovery(
             cluster=self.cluster,
             store=engine.store,
-            records=Records(paths.folder, settings.boot_id),
-            cdi=CdiFolder(settings.cdi),
-            files=DiskFiles(),
+            records=Records(paths.folder, settings.boot_id, self.files),
+            cdi=CdiFolder(settings.cdi, self.files),
+            files=self.files,
             domains=paths.folder / "domains",
             node_name=settings.node_name,
             claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),

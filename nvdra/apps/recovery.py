@@ -19,7 +19,7 @@ from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import rfc3339
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, NotFound, NvdraError
-from nvdra.ports import Announcer, Cluster, Files, Subject, WallClock
+from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ class Recovery:
     store: Store
     records: Records
     cdi: CdiFolder
-    files: Files
+    files: Folders
     domains: Path
     node_name: str
     claims: Kind[ResourceClaim]
@@ -57,14 +57,14 @@ class Recovery:
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
-        for uid in self.cdi.claims():
+        for uid in sorted(self.cdi.claims()):
             self._cdi_file(uid)
         used = {record.domain for record in records if record.kind == "daemon"}
-        for folder in self.domains.iterdir() if self.domains.is_dir() else ():
-            if folder.name in used:
-                self.store.put(FOLDERS, DomainFolder(folder.name))
+        for name in self.files.names(self.domains):
+            if name in used:
+                self.store.put(FOLDERS, DomainFolder(name))
             else:
-                self.files.remove(folder)
+                self.files.remove(self.domains / name)
 
     def _after_reboot(self, record: ClaimRecord) -> ClaimRecord:
         """No container survived: the worker must wait for its domain again, and no device node of ours is there."""

@@ -82,16 +82,17 @@ class Engine:
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
+            rest = 0.0
             try:
-                await self.reconcile(key)
+                rest = await self.reconcile(key)
             except Exception:  # the loop outlives every defect of a handler
                 log.exception("%s: a defect of ours", key, extra={"kind": key.kind, "key": key.id})
                 self._back_off(key, self.cells.setdefault(key, Cell()))
             finally:
-                self.queue.done(key)
+                self.queue.done(key, rest)
 
-    async def reconcile(self, key: Key) -> None:
-        """One look at one key."""
+    async def reconcile(self, key: Key) -> float:
+        """One look at one key; the seconds that it may be left alone."""
         domain, cell = self.domains[key.kind], self.cells.setdefault(key, Cell())
         try:
             seen = domain.observe(self.store, key, self.clock())
@@ -99,12 +100,13 @@ class Engine:
             cell.not_yet = str(wait)
             self.store.impatient.add(key)
             self.queue.add_at(key, self.clock() + NOT_YET_AGAIN)
-            return
+            return 0.0
         findings = domain.facts.findings(seen)
         step = domain.interpreter.settle(cell.state, holding(findings))
         self._note(domain, key, cell, seen, step)
         told = await self._carry_out(domain, key, cell, seen, step, findings)
         self._finish(domain, key, cell, told)
+        return domain.rest(seen)
 
     async def until(self, key: Key, test: Callable[[Told], T | None], limit: float) -> T | None:
         """Wait until `test` of the key's last outcome gives something; None after `limit` seconds."""
@@ -159,6 +161,7 @@ class Engine:
             thing = domain.things[order.thing]
             act = thing.present if order.verb == "present" else thing.absent
             await self._try(key, order.thing, act(seen), troubles)
+            self.recorder.acted(key, step.leaf.name, order.thing)
         told = Told(key, step.leaf, findings, waits_for(step.leaf, findings), dict(troubles), cell.since)
         await self._try(key, "report", domain.reporter.report(seen, told), troubles)
         self._announce_refusals(domain, cell, seen, troubles)

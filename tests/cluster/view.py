@@ -36,10 +36,12 @@ class User:
     kubectl_program: Path
     helm_program: Path
     kubeconfig: Path
+    flags: tuple[str, ...] = ()
+    """Of kubectl, for each call."""
 
     def kubectl(self, *arguments: str, told: str = "") -> str:
         """What kubectl prints; its complaint as an AssertionError."""
-        return self._run(self.kubectl_program, *arguments, told=told)
+        return self._run(self.kubectl_program, *self.flags, *arguments, told=told)
 
     def helm(self, *arguments: str) -> str:
         """What helm prints."""

@@ -97,7 +97,7 @@ def failure_of(code: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """Read a Status, or whatever a proxy in between wrote instead."""
     try:
         status = msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         status = Status(body[:_MAX_TEXT].decode("utf-8", "replace").strip())
     return Failure(code, status, _retry_after(headers, status))
 

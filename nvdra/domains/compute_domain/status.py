@@ -101,9 +101,12 @@ def _imex_domains(seen: ComputeDomainSnapshot, old: Iterable[ImexDomainStatus]) 
     """One entry a clique; indices come from the roster, or stay as they were while the roster is missing."""
     rosters = {roster.cliqueID: roster for roster in seen.rosters}
     before = {entry.cliqueID: entry for entry in old}
-    cliques = {member.clique for member in seen.members} | set(rosters) | set(before)
+    by_clique: dict[str, list[Member]] = {}
+    for member in seen.members:
+        by_clique.setdefault(member.clique, []).append(member)
+    cliques = {*by_clique, *rosters, *before}
     for clique in sorted(clique for clique in cliques if clique):
-        members = [member for member in seen.members if member.clique == clique]
+        members = by_clique.get(clique, [])
         ready = sum(member.ready for member in members)
         known = before.get(clique, ImexDomainStatus(clique))
         roster = rosters.get(clique)

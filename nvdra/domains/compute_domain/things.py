@@ -5,7 +5,8 @@ from typing import Any
 
 from attrs import field, frozen
 
-from nvdra.api import kinds, names
+from nvdra.api import kinds, names, objects
+from nvdra.api.computedomain import ComputeDomainSpec
 from nvdra.api.kind import Kind
 from nvdra.api.membership import leaving_patch
 from nvdra.api.meta import Meta
@@ -162,22 +163,33 @@ class DaemonTemplate:
 
 @frozen(eq=False)
 class DaemonSet:
-    """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete)."""
+    """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete).
+
+    `found_right`: which one of a domain was, and for which spec. The store keeps the same object until it changes.
+    """
 
     ports: Ports
+    found_right: dict[str, tuple[objects.DaemonSet, ComputeDomainSpec]] = field(factory=dict)
 
     async def present(self, seen: ComputeDomainSnapshot) -> None:
         if seen.domain is None:
             return
+        name = names.daemonset_name(seen.domain.metadata.name, seen.uid)
+        existing = next((d for d in seen.daemon_sets if d.metadata.name == name), None)
+        known, spec = self.found_right.get(seen.uid, (None, None))
+        if existing is not None and existing is known and spec == seen.domain.spec:
+            return
         wanted = manifests.daemonset(seen.domain, self.ports.settings)
-        existing = next((d for d in seen.daemon_sets if d.metadata.name == wanted["metadata"]["name"]), None)
         if existing is None:
             await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
             await self._apply(wanted)
+        elif not existing.metadata.deleting:
+            self.found_right[seen.uid] = (existing, seen.domain.spec)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        self.found_right.pop(seen.uid, None)
         if seen.daemon_sets:
             await confirm_gone(self.ports.cluster, self.ports.store, seen)
         for there in seen.daemon_sets:
@@ -210,7 +222,7 @@ class UnservedDaemons:
         raise AssertionError("never ordered")  # pragma: no cover - law closed: only `absent` is written
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
-        if seen.domain is None:
+        if seen.domain is None or not seen.daemons:
             return
         wanted = manifests.wanted_hash(manifests.daemonset(seen.domain, self.ports.settings))
         for pod in seen.daemons:

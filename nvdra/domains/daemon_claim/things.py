@@ -148,7 +148,7 @@ class CdiFile:
     ports: Ports
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
-        if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record)):
+        if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record, seen.reading.driver)):
             return
         spec = CdiSpec(CLAIM_CDI_KIND, {device_name(seen.record): self._edits(seen, seen.record)})
         self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, CdiSpec(CLAIM_CDI_KIND)))  # whatever becomes of it

@@ -25,6 +25,7 @@ ADDRESSING = Pace(quiet=0.5, limit=1.0)
 JOINING = Pace(quiet=0.15, limit=0.6)
 GETTING_READY = Pace(quiet=0.1, limit=0.3)
 TALKING = Pace(quiet=3.0, limit=6.0)
+TALKS_A_SECOND = 10
 
 
 @frozen(eq=False)
@@ -203,7 +204,14 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
         return _pace_of_places(seen, wanted)
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
         return GETTING_READY
-    return TALKING
+    return _pace_of_talk(seen)
+
+
+def _pace_of_talk(seen: ImexDomainSnapshot) -> Pace:
+    """What is waited for is said in every roster of the domain: the more there are, the less often, ten a second."""
+    cliques = seen.domain.status.imexDomainCount if seen.domain else 0
+    quiet = max(TALKING.quiet, cliques / TALKS_A_SECOND)
+    return Pace(quiet, max(TALKING.limit, 2 * quiet))
 
 
 def _places(roster: Roster) -> list[tuple[str, int, str, str]]:

@@ -61,6 +61,25 @@ async def test_what_a_daemon_gets():
 
 
 @virtually
+async def test_another_driver_is_in_the_file_as_soon_as_it_is_there():
+    """A driver that went leaves the file alone; the next one's files replace the old ones', which a restart would not find."""
+    _, plugin = await a_plugin()
+    await prepared(plugin)
+    before = plugin.disk.specs["d"]
+    plugin.looks(evolve(reading(), driver=""))
+    await asyncio.sleep(1)
+    assert plugin.disk.specs["d"] == before
+    plugin.edits = lambda: Edits(("DRIVER=590",))
+    plugin.looks(evolve(reading(), driver="590.44.01"))
+    await until(lambda: plugin.disk.specs["d"] != before)
+    (edits,) = plugin.disk.specs["d"].devices.values()
+    assert {"DRIVER=590", "DRIVER_VERSION=590.44.01"} <= set(edits.env)
+    await until(lambda: plugin.state("d", "daemon") == "Holding.Prepared")
+    await released(plugin)
+    assert plugin.left == {}
+
+
+@virtually
 async def test_without_fabric_no_management_device():
     """A daemon that finds itself on a node without fabric needs no capability."""
     _, plugin = await a_plugin(reading("", ChannelNumbers(error="none")))
