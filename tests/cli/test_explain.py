@@ -102,6 +102,23 @@ async def test_nodes_are_told_with_their_daemons(scene):
     assert account.todo == ("see who listens there (ss -ltnp on the node) and stop it",)
 
 
+async def test_a_worker_without_a_node_is_told_with_the_schedulers_word(scene):
+    """It is found by the claim template that it names; what to do is said where nothing else is wrong."""
+    little, _, file = scene
+    await little.daemon("node-2", "", ready=True)
+    why = "0/3 nodes are available: 2 cannot allocate all claims."
+    claims = [{"name": "channel", "resourceClaimTemplateName": "cd-channel"}]
+    container = {"name": "worker", "image": "ubuntu:22.04"}
+    spec = {"containers": [container], "resourceClaims": claims}
+    await little.hands.create(kinds.PODS, {"metadata": {"name": "late"}, "spec": spec}, "default")
+    conditions = [{"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why}]
+    status = {"status": {"phase": "Pending", "conditions": conditions}}
+    await little.hands.patch(kinds.PODS, "late", status, "default", subresource="status")
+    account = await explained(file)
+    assert [(pod.path, pod.stands) for pod in account.unplaced] == [("default/late", f"Pending: {why}")]
+    assert account.todo[0].startswith("one channel claim a node")
+
+
 async def test_what_may_not_be_read_is_listed_and_not_guessed(scene):
     """No right to see nodes: facts that rest on them are not known; the state is the one that the status tells."""
     little, server, file = scene
