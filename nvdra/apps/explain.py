@@ -93,7 +93,7 @@ def shown(account: Account, form: str) -> str:
 
 def _plain(account: Account) -> dict[str, Any]:
     """In the order of its fields, which is the order to read it in."""
-    return asdict(account, retain_collection_types=False)
+    return asdict(account, value_serializer=lambda _, __, value: list(value) if isinstance(value, tuple) else value)
 
 
 def place_of(text: str, default: str) -> tuple[str, str]:

@@ -110,6 +110,13 @@ FAULTS: Final = (
         "helm upgrade puts back what the chart grants",
     ),
     Fault(
+        "rbac-reading",
+        "an RBAC rule is missing, and the controller cannot see something",
+        DOMAIN,
+        "the controller cannot see",
+        "helm upgrade puts back what the chart grants",
+    ),
+    Fault(
         "unschedulable",
         "an IMEX daemon cannot be scheduled: resources",
         BOTH,
@@ -196,6 +203,14 @@ FAULTS: Final = (
 )
 
 WAITS: Final = (
+    Fault(
+        "no-free-node",
+        "no node with a free channel has room for a worker",
+        POD,
+        "cannot allocate all claims",
+        "one channel claim a node: is a node free, and is the driver's kubelet plugin ready there? The log of its init"
+        " container names a wrong driver root",
+    ),
     Fault(
         "too-few-nodes",
         "fewer nodes have joined than spec.numNodes",

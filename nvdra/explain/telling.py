@@ -38,7 +38,7 @@ class Telling:
     def account(self) -> Account:
         """All of it."""
         sight, meta = self.sight, self.domain.metadata
-        snapshot = domain_snapshot.observe(sight.store, Key(domain_snapshot.KIND, meta.uid), 0.0)
+        snapshot = domain_snapshot.View().observe(sight.store, Key(domain_snapshot.KIND, meta.uid), 0.0)
         ready = self.domain.condition("Ready")
         lives = (self._life(snapshot, ready), *self._cliques())
         nodes = tuple(self._nodes(snapshot.members))

@@ -22,7 +22,10 @@ def deleting(seen: ImexDomainSnapshot) -> Finding:
 def drained(seen: ImexDomainSnapshot) -> Finding:
     """No node of this clique carries the domain's label."""
     left = [member.name for member in seen.members]
-    said = f"{', '.join(left[:3])} carry the domain's label" if left else "no node carries it"
+    ending = seen.domain is None or seen.domain.metadata.deleting
+    # while it lives, that is as it should be: nothing that one waits for
+    held = f"{', '.join(left[:3])} carry the domain's label" if ending else ""
+    said = held if left else "no node carries it"
     return Finding(not left, said, f"Nodes labelled {names.DOMAIN_LABEL}={seen.uid}")
 
 

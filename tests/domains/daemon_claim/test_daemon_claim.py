@@ -233,6 +233,35 @@ async def test_a_daemon_that_is_not_ready_says_why_on_its_pod():
 
 
 @virtually
+async def test_a_ready_daemon_says_whom_it_does_not_reach():
+    """As long as it is so, and not a word longer: also when the plugin was restarted meanwhile."""
+    little, plugin = await a_plugin()
+    await little.daemon("node-1", DOMAIN)
+    (pod,) = await little.pods()
+    await prepared(plugin, pods=(PodRef(pod.metadata.name, pod.metadata.uid),))
+
+    async def note():
+        found = await little.hands.get(kinds.PODS, pod.metadata.name, OWN)
+        return found.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+
+    def says(reason):
+        plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, "Running.Ready", True, reason))
+
+    says("not connected to 1 of 1 peers: node-2")
+    await asyncio.sleep(4)
+    assert await note() == "is ready, but not connected to 1 of 1 peers: node-2"
+    says("")
+    await asyncio.sleep(1)
+    assert await note() == ""
+    says("not connected to 1 of 1 peers: node-2")
+    await asyncio.sleep(4)
+    await plugin.restart()
+    says("")
+    await asyncio.sleep(2)
+    assert await note() == ""
+
+
+@virtually
 async def test_a_file_without_a_record_is_swept():
     """A CDI file that nothing stands behind goes."""
     _, plugin = await a_plugin()

@@ -142,3 +142,18 @@ def test_what_a_domain_waits_for(wanted, ready, late, text):
     """How many of how many, who and why, three by name; and how many are missing."""
     members = [*(a_member(n, ready=True) for n in range(ready)), *(a_member(10 + n) for n in range(late))]
     assert waiting_text(wanted, members) == text
+
+
+def test_a_worry_is_a_ready_daemons_only():
+    """A note that begins as one is told of a ready node; of one that is not ready it is old, and says nothing."""
+    worry = f"{names.WORRY}not connected to node-2"
+    well, late = (member_of(a_node(), None, [a_pod(ready=ready, note=worry)]) for ready in (True, False))
+    assert (well.ready, well.worry, well.why) == (True, worry, "")
+    assert (late.ready, late.worry, late.why) == (False, "", "has an IMEX daemon that is starting (pod pod)")
+    assert member_of(a_node(), None, [a_pod(ready=True, note="port in use")]).worry == ""
+
+
+def test_a_member_names_its_source():
+    """The daemon's pod, or while there is none the node."""
+    assert member_of(a_node(), None, [a_pod()]).source.startswith("Pod ")
+    assert member_of(a_node(), None, []).source == "Node node-1 metadata.labels"

@@ -228,6 +228,15 @@ async def _rbac(case: Case) -> None:
     await case.start()
 
 
+@injection("rbac-reading", nodes=0, everywhere=True)
+async def _rbac_reading(case: Case) -> None:
+    """The controller's own watches end now and then, as they do everywhere; then the rule is missed."""
+    case.rig.order("forbidden", resource="resourceslices", agent="nvdra-controller")
+    for watcher in case.rig.rack.api.store.hub.everybody():
+        watcher.close()
+    await case.create_domain()
+
+
 @injection("throttled", nodes=1, everywhere=True)
 async def _throttled(case: Case) -> None:
     await case.create_domain()

@@ -6,20 +6,20 @@ import itertools
 import time
 
 import pytest
-from attrs import evolve
 
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.apps.daemon_probe import RHYTHM
 from nvdra.explain.faults import FAULTS
 from nvdra.sim.instances import launcher
+from nvdra.sim.kube.kinds import NODES, PODS
 from nvdra.sim.rack import Rack, RackSettings
 from nvdra.sim.topology import Topology
 from tests import tools
 from tests.rack.conftest import PATIENT
 from tests.rack.faults.cases import Case, described_by_kubectl
 from tests.rack.faults.injections import INJECTIONS
-from tests.rack.rig import Rig
+from tests.rack.rig import STAYS, Rig, worker_spec
 
 AT_ONCE = 6
 """So many faults side by side: all at once, a machine of two cores is too busy to be in time."""
@@ -37,7 +37,7 @@ async def rig():
     settings = RackSettings(
         Topology(nodes=nodes, max_nodes=2), kubelet=PATIENT, launcher=functools.partial(launcher, rhythm=RHYTHM)
     )
-    async with Rack(evolve(settings)) as rack:
+    async with Rack(settings) as rack:
         rig = Rig(rack)
         await rig.published(nodes)
         yield rig
@@ -62,6 +62,18 @@ async def test_every_fault_is_named_within_ten_seconds(rig):
     finally:
         await client.close()
     assert faulty == []
+
+
+async def test_a_taint_keeps_no_daemon_off(raised):
+    """Daemons tolerate every taint: where a worker may run, its daemon does."""
+    rig = await raised(1)
+    taints = [{"key": "team", "value": "other", "effect": effect} for effect in ("NoSchedule", "NoExecute")]
+    await rig.patch(NODES, "node-1", {"spec": {"taints": taints}}, namespace="")
+    await rig.create_domain(wanted=1)
+    spec = worker_spec({"resourceClaimTemplateName": "cd-channel"}, "node-1", STAYS)
+    body = {"metadata": {"name": "a"}, "spec": {**spec, "tolerations": [{"key": "team", "operator": "Exists"}]}}
+    await rig.rack.cluster.create(PODS, body, "default")
+    await rig.running("a")
 
 
 async def tried(case: Case, client: KubeClient, gate: asyncio.Semaphore) -> list[str]:
