@@ -54,7 +54,17 @@ class ProcessLauncher:
 
 
 def _inherited() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PREPARE_HOLD", "PROBE_INTERVAL")
+    kept = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PREPARE_HOLD",
+        "PROBE_INTERVAL",
+        "SWEEP_SURE",
+    )
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 

@@ -26,7 +26,9 @@ async def test_a_domain_on_two_nodes_becomes_ready_and_leaves_nothing():
     assert await world.until(lambda: [phase(pod) for pod in world.view.all(PODS)] == ["Running"] * 4, 30.0)
     (domain,) = world.view.all(COMPUTE_DOMAINS)
     assert domain["status"]["status"] == "Ready"
-    workers = [container for node in world.nodes.values() for container in node.containers.values() if not container.daemon]
+    workers = [
+        container for node in world.nodes.values() for container in node.containers.values() if not container.daemon
+    ]
     assert [worker.devices for worker in workers] == [("/dev/nvidia-caps-imex-channels/channel0",)] * 2
     assert sorted(node.session.index for node in world.nodes.values()) == [0, 1]
     for line in ("unworker alpha n0", "unworker alpha n1", "undomain alpha"):

@@ -190,6 +190,8 @@ class Storm:
         before = len(self.world.trace.lines)
         await self._sleep(QUIET)
         lines = self.world.trace.lines[before:]
-        ours = [line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))]
+        ours = [
+            line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))
+        ]
         if ours:
             self.world.broken(f"nothing changes, and {ours[0].who} {ours[0].text} ({len(ours)} times in all)")
