@@ -119,6 +119,18 @@ class Files(Protocol):
         ...
 
 
+class Folders(Files, Protocol):
+    """Files that are found again by looking what is there."""
+
+    def names(self, folder: Path) -> Sequence[str]:
+        """What is in a folder, in order; nothing when there is none."""
+        ...
+
+    def move(self, path: Path, target: Path) -> None:
+        """Rename a file within its folder."""
+        ...
+
+
 @frozen
 class Exit:
     """How a child process ended: exit code, or minus the signal's number."""

@@ -14,6 +14,7 @@ from attrs import field, frozen
 from nvdra.adapters.files import DiskFiles
 from nvdra.errors import Refused
 from nvdra.node import CdiSpec, DeviceNode, Edits, Mount
+from nvdra.ports import Folders
 
 _NAME: Final = re.compile(r"[A-Za-z](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?")
 _DEVICE: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_.:-]*[A-Za-z0-9])?")
@@ -27,7 +28,7 @@ class CdiFolder:
     """ports.Cdi over one folder, such as /var/run/cdi."""
 
     folder: Path
-    files: DiskFiles = field(factory=DiskFiles)
+    files: Folders = field(factory=DiskFiles)
 
     def read(self, kind: str, claim_uid: str) -> CdiSpec | None:
         """The claim's file as it is on disk; None when absent or not exactly of our making."""
@@ -37,7 +38,7 @@ class CdiFolder:
         try:
             found = json.loads(content)
             spec = _decode(found)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         # Whatever else is in there, a runtime would obey it: only what we would write ourselves counts.
         return spec if spec.kind == kind and encode(spec) == found else None
@@ -57,8 +58,8 @@ class CdiFolder:
     def claims(self, kind: str = CLAIM_KIND) -> set[str]:
         """Uids of all claims that have a file, whatever is in it: for sweeping those of vanished claims."""
         prefix = _prefix(kind)
-        names = (path.name for path in self.folder.glob(f"*{_SUFFIX}"))
-        uids = {name.removeprefix(prefix).removesuffix(_SUFFIX) for name in names if name.startswith(prefix)}
+        names = [name for name in self.files.names(self.folder) if name.startswith(prefix) and name.endswith(_SUFFIX)]
+        uids = {name.removeprefix(prefix).removesuffix(_SUFFIX) for name in names}
         return {uid for uid in uids if _CLAIM.fullmatch(uid)}
 
     def path(self, kind: str, claim_uid: str) -> Path:

@@ -16,6 +16,7 @@ from attrs import asdict, evolve, field, fields_dict, frozen
 from nvdra.adapters.files import DiskFiles
 from nvdra.api.records import RECORD_VERSION, ClaimRecord
 from nvdra.errors import Again, Refused
+from nvdra.ports import Folders
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Records:
 
     plugin_folder: Path
     boot_id: str
-    files: DiskFiles = field(factory=DiskFiles)
+    files: Folders = field(factory=DiskFiles)
 
     @property
     def folder(self) -> Path:
@@ -62,7 +63,10 @@ class Records:
     def load_all(self) -> tuple[tuple[ClaimRecord, ...], tuple[Quarantined, ...]]:
         """All records by uid, and those that had to be set aside; never fatal for the sake of one file."""
         records, quarantined = [], []
-        for path in sorted(self.folder.glob("*.json")):
+        for name in self.files.names(self.folder):
+            path = self.folder / name
+            if not name.endswith(".json") or name.startswith("."):
+                continue
             try:
                 records.append(self._load(path))
             except (ValueError, Again) as error:
@@ -93,12 +97,13 @@ class Records:
 
     def _quarantine(self, path: Path, because: str) -> Quarantined:
         number = 1
-        while (aside := path.with_name(f"{path.name}.corrupt-{number}")).exists():
+        there = self.files.names(path.parent)
+        while (aside := path.with_name(f"{path.name}.corrupt-{number}")).name in there:
             number += 1
         try:
-            path.rename(aside)
-        except OSError as error:
-            aside, because = path, f"{because}; and it cannot be set aside: {error.strerror}"
+            self.files.move(path, aside)
+        except Again as error:
+            aside, because = path, f"{because}; and it cannot be set aside: {error}"
         log.error("claim record %s is not usable and was set aside as %s: %s", path, aside.name, because)
         return Quarantined(path=aside, because=because)
 
@@ -107,7 +112,7 @@ def decode(content: bytes) -> ClaimRecord:
     """A record from its file; ValueError names every fault at once."""
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"a JSON object is expected, not {type(found).__name__}")  # noqa: TRY004  # one kind of fault

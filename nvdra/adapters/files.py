@@ -1,7 +1,7 @@
 """Small files on disk that survive a crash whole: written aside, synced, renamed, and the folder synced."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ FOLDER_MODE: Final = 0o755
 
 @frozen
 class DiskFiles:
-    """ports.Files. One writer a path: a leftover of a crash is reused by the next write, so none pile up."""
+    """ports.Folders. One writer a path: a leftover of a crash is reused by the next write, so none pile up."""
 
     def read(self, path: Path) -> bytes | None:
         """The content, or None when there is no such file."""
@@ -39,6 +39,19 @@ class DiskFiles:
         """In place, in one write: a reader of /etc/hosts sees the old lines or the new, never none."""
         with _named("overwrite", path):
             _write(path, content, 0)
+
+    def names(self, folder: Path) -> Sequence[str]:
+        """What is in a folder, in order; nothing when there is none."""
+        with _named("look into", folder):
+            try:
+                return sorted(path.name for path in folder.iterdir())
+            except (FileNotFoundError, NotADirectoryError):
+                return []
+
+    def move(self, path: Path, target: Path) -> None:
+        """Rename a file within its folder."""
+        with _named("rename", path):
+            path.rename(target)
 
     def remove(self, path: Path) -> None:
         """Gone afterwards, and that is synced; already gone is success. A folder goes with its content."""

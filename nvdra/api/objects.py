@@ -72,6 +72,14 @@ class ContainerStatus:
 
 
 @frozen
+class PodClaimStatus:
+    """`status.resourceClaimStatuses[]`: the claim that was made for an entry of the spec."""
+
+    name: str = ""
+    resourceClaimName: str | None = None
+
+
+@frozen
 class PodStatus:
     """`status` of a Pod."""
 
@@ -79,6 +87,7 @@ class PodStatus:
     podIP: str = ""
     conditions: tuple[Condition, ...] = ()
     containerStatuses: tuple[ContainerStatus, ...] = ()
+    resourceClaimStatuses: tuple[PodClaimStatus, ...] = ()
 
 
 @frozen
@@ -122,6 +131,8 @@ class PodResourceClaim:
     """`spec.resourceClaims[]`."""
 
     name: str = ""
+    resourceClaimName: str | None = None
+    resourceClaimTemplateName: str | None = None
 
 
 @frozen
@@ -151,6 +162,13 @@ class Pod:
                 if requirement.key == "metadata.name" and requirement.values:
                     return requirement.values[0]
         return self.spec.nodeName
+
+    @property
+    def claim_names(self) -> tuple[str, ...]:
+        """The ResourceClaims that it holds, as far as they exist."""
+        named = [entry.resourceClaimName for entry in self.spec.resourceClaims]
+        made = [entry.resourceClaimName for entry in self.status.resourceClaimStatuses]
+        return tuple(dict.fromkeys(name for name in (*named, *made) if name))
 
     @property
     def ready(self) -> bool:
@@ -202,12 +220,35 @@ class DaemonSet:
 
 
 @frozen
+class EventSource:
+    """`source` of an Event."""
+
+    component: str = ""
+
+
+@frozen
 class Event:
-    """A core/v1 Event, as far as we read our own back."""
+    """A core/v1 Event, as far as it is read back and shown."""
 
     metadata: Meta = Meta()
     reason: str = ""
     message: str = ""
+    type: str = ""
+    count: int | None = None
+    lastTimestamp: str | None = None
+    eventTime: str | None = None
+    source: EventSource | None = None
+    reportingComponent: str = ""
+
+    @property
+    def teller(self) -> str:
+        """Who wrote it."""
+        return self.reportingComponent or (self.source.component if self.source else "")
+
+    @property
+    def at(self) -> str:
+        """When it was last told, as text that sorts."""
+        return self.lastTimestamp or self.eventTime or self.metadata.creationTimestamp or ""
 
 
 @frozen

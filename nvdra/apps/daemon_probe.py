@@ -37,7 +37,8 @@ class Rhythm:
     ready: float = 5.0
     view_first: float = 3.0
     view_waiting: float = 5.0
-    view_ready: float = 30.0
+    view_ready: float = 4.0
+    """A peer that is lost is named within ten seconds; asking costs what the question for the state costs."""
 
 
 RHYTHM: Final = Rhythm()

@@ -17,6 +17,7 @@ from nvdra.adapters.http.server import HttpServer
 from nvdra.adapters.imex.binaries import IMEX
 from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.kube.reflector import Reflector
+from nvdra.adapters.looptime import loop_time
 from nvdra.api.computedomain import ROSTERS, Roster
 from nvdra.apps.daemon_http import routes, serve
 from nvdra.apps.daemon_probe import Probe
@@ -47,10 +48,6 @@ LONGEST_WORDS: Final = 4096
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
-def _loop_time() -> float:
-    return asyncio.get_running_loop().time()
-
-
 def _to_stdout(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()
@@ -63,7 +60,7 @@ class ImexDaemon:
     settings: ImexDaemonSettings
     cluster: Cluster
     processes: Processes
-    clock: Clock = _loop_time
+    clock: Clock = loop_time
     files: Files = field(factory=DiskFiles)
     forward: Callable[[str], None] = _to_stdout
     watch_engine: Callable[[Engine], None] = lambda _: None

@@ -4,7 +4,6 @@ A call is held for a few seconds at most; then it is answered with what it waits
 """
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 
@@ -75,10 +74,10 @@ class Gate:
         return {ref.uid: answer for ref, answer in zip(claims, answers, strict=True)}
 
     async def _timed(self, operation: str, work: Callable[[ClaimRef], Awaitable[T]], ref: ClaimRef) -> T:
-        began = time.monotonic()
+        began = self.engine.clock()
         answer = await work(ref)
         outcome = "failed" if isinstance(answer, Failure) else "done"
-        self.observe(names.CD_DRIVER, operation, outcome, time.monotonic() - began)
+        self.observe(names.CD_DRIVER, operation, outcome, self.engine.clock() - began)
         return answer
 
     async def _prepare(self, ref: ClaimRef) -> Prepared | Failure:

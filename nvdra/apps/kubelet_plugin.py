@@ -12,11 +12,13 @@ from nvdra.adapters.checkpoint import Records
 from nvdra.adapters.files import DiskFiles
 from nvdra.adapters.http.server import Answer, Handler, HttpServer, Request
 from nvdra.adapters.kube.events import EventAnnouncer
+from nvdra.adapters.kubelet.plugin import Door, Plugin
 from nvdra.adapters.kubelet.server import PluginServer
 from nvdra.adapters.kubelet.sockets import SocketPaths
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import kinds, names
 from nvdra.apps import statecharts
+from nvdra.apps.bystanders import Bystanders
 from nvdra.apps.clique_label import CliqueLabel
 from nvdra.apps.gate import Gate, GateSettings
 from nvdra.apps.hardware import CdiFiles, Probe, StatusFiles
@@ -34,7 +36,7 @@ from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.recorder import Meter, NoMeter, Recorder
 from nvdra.node import DeviceNodes, Edits, Nvml, ProcDevices
-from nvdra.ports import Announcer, Cluster, Subject
+from nvdra.ports import Announcer, Cluster, Folders, Subject
 
 RESYNC = 60.0
 
@@ -43,6 +45,7 @@ RESYNC = 60.0
 class PluginSettings:
     """What the administrator decides, and where things are on this node.
 
+    `sure`: seconds that a claim must be gone before the sweep releases it.
     `plugins`, `registry`, `cdi`: as this process sees them. `plugins_on_host`: the same folder as the host sees it.
     """
 
@@ -54,6 +57,7 @@ class PluginSettings:
     namespace: str = names.DRIVER_NAMESPACE
     hold: float = 5.0
     probe_every: float = 5.0
+    sure: float = 35.0
     boot_id: str = ""
     resource_version: str = "v1"
     pod_uid: str = ""
@@ -86,8 +90,10 @@ class KubeletPlugin:
     observe: Callable[[str, str, str, float], None] = lambda *_: None
     wall: Callable[[], float] = time.time
     watch_engine: Callable[[Engine], None] = lambda _: None
+    files: Folders = field(factory=DiskFiles)
+    door: Callable[[Plugin, SocketPaths, str], Door] = PluginServer
     engine: Engine | None = field(default=None, init=False)
-    server: PluginServer | None = field(default=None, init=False)
+    server: Door | None = field(default=None, init=False)
     probe: Probe | None = field(default=None, init=False)
 
     async def run(self) -> None:
@@ -101,6 +107,7 @@ class KubeletPlugin:
         recovery = self._recovery(engine, announcer, paths)
         gate = self._bind(engine, announcer, paths, recovery)
         recovery.from_disk()
+        bystanders = Bystanders(self.cluster, recovery.claims, settings.node_name, announcer)
         slices = SlicePublisher(self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER)
         self.probe = Probe(
             self.hardware.nvml, self.hardware.proc, engine.store, slices, self._registered, settings.probe_every
@@ -108,7 +115,7 @@ class KubeletPlugin:
         status_files = StatusFiles(recovery.files, engine.store, recovery.domains)
         cdi_files = CdiFiles(recovery.cdi, engine.store)
         rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
-        self.server = PluginServer(gate, paths, settings.health_address)
+        self.server = self.door(gate, paths, settings.health_address)
         http = HttpServer(self._routes())
         try:
             await self.server.start()
@@ -118,6 +125,10 @@ class KubeletPlugin:
                 for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
                 group.create_task(recovery.wake_pending(self._registered))
+                group.create_task(bystanders.tell_quarantined(recovery.quarantined))
+                group.create_task(
+                    bystanders.tell_unregistered(self._registered, self._registration_error, paths.registration)
+                )
                 if settings.label_clique:
                     group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())
         finally:
@@ -129,14 +140,15 @@ class KubeletPlugin:
         return Recovery(
             cluster=self.cluster,
             store=engine.store,
-            records=Records(paths.folder, settings.boot_id),
-            cdi=CdiFolder(settings.cdi),
-            files=DiskFiles(),
+            records=Records(paths.folder, settings.boot_id, self.files),
+            cdi=CdiFolder(settings.cdi, self.files),
+            files=self.files,
             domains=paths.folder / "domains",
             node_name=settings.node_name,
             claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),
             announcer=announcer,
             wall=self.wall,
+            sure=settings.sure,
         )
 
     def _bind(self, engine: Engine, announcer: Announcer, paths: SocketPaths, recovery: Recovery) -> Gate:
@@ -198,6 +210,10 @@ class KubeletPlugin:
     def _registered(self) -> bool:
         status = self.server.registered if self.server else None
         return status is not None and status.registered
+
+    def _registration_error(self) -> str:
+        status = self.server.registered if self.server else None
+        return status.error if status is not None else ""
 
     def _look(self, _: str) -> None:
         """A claim came: what hardware was seconds ago may be history."""

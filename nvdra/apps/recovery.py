@@ -6,10 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 import attrs
-from attrs import define
+from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
+from nvdra.adapters.looptime import loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
@@ -19,7 +20,7 @@ from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import rfc3339
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, NotFound, NvdraError
-from nvdra.ports import Announcer, Cluster, Files, Subject, WallClock
+from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +35,40 @@ class Recovery:
     store: Store
     records: Records
     cdi: CdiFolder
-    files: Files
+    files: Folders
     domains: Path
     node_name: str
     claims: Kind[ResourceClaim]
     announcer: Announcer
     wall: WallClock
     every: float = 60.0
+    sure: float = 35.0
+    """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
+    _missed: dict[str, float] = field(factory=dict, init=False)
+    quarantined: dict[str, str] = field(factory=dict, init=False)
+    """By the claim's uid, what became of a record that could not be read."""
 
     def from_disk(self) -> None:
         """Records, CDI files and folders, before anybody calls."""
         records, quarantined = self.records.load_all()
         for bad in quarantined:
-            text = f"claim record set aside as {bad.path.name}: {bad.because}"
+            text = (
+                f"claim record set aside as {bad.path.name}: {bad.because};"
+                " the claim is prepared anew by itself; look at the node's disk"
+            )
+            self.quarantined[bad.path.name.partition(".")[0]] = text
             about = Subject("v1", "Node", self.node_name, uid=self.node_name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
-        for uid in self.cdi.claims():
+        for uid in sorted(self.cdi.claims()):
             self._cdi_file(uid)
         used = {record.domain for record in records if record.kind == "daemon"}
-        for folder in self.domains.iterdir() if self.domains.is_dir() else ():
-            if folder.name in used:
-                self.store.put(FOLDERS, DomainFolder(folder.name))
+        for name in self.files.names(self.domains):
+            if name in used:
+                self.store.put(FOLDERS, DomainFolder(name))
             else:
-                self.files.remove(folder)
+                self.files.remove(self.domains / name)
 
     def _after_reboot(self, record: ClaimRecord) -> ClaimRecord:
         """No container survived: the worker must wait for its domain again, and no device node of ours is there."""
@@ -80,7 +90,7 @@ class Recovery:
                 await self.sweep()
             except NvdraError as error:
                 log.info("sweep put off: %s", error)
-            await asyncio.sleep(self.every)
+            await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
 
     async def wake_pending(self, registered: Callable[[], bool]) -> None:
         """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
@@ -103,7 +113,10 @@ class Recovery:
         await self._stray_label()
         for record in self.store.all(RECORDS):
             call = self.store.get(CALLS, record.uid)
-            if not record.leaving and not (call and call.calling) and await self._gone(record):
+            if record.leaving or (call and call.calling) or not await self._gone(record):
+                self._missed.pop(record.uid, None)
+            elif loop_time() - self._missed.setdefault(record.uid, loop_time()) >= self.sure:
+                del self._missed[record.uid]
                 log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
                 done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
                 self.store.put(CALLS, done)

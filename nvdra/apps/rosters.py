@@ -56,12 +56,12 @@ class RosterWatches:
 
     def _adjust(self) -> None:
         needed = self.needed()
-        for name in needed - set(self._tasks):
+        for name in sorted(needed - set(self._tasks)):
             reflector = Reflector(
                 self.cluster, kinds.ROSTERS, self.store, namespace=self.namespace, fields=f"metadata.name={name}"
             )
             self._tasks[name] = asyncio.create_task(reflector.run())
-        for name in set(self._tasks) - needed:
+        for name in sorted(set(self._tasks) - needed):
             self._tasks.pop(name).cancel()
             for roster in self.store.all(kinds.ROSTERS):
                 if roster.metadata.name == name:

@@ -15,7 +15,7 @@ from nvdra.engine.domain import Domain, Told
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.recorder import Recorder
 from nvdra.engine.store import Store
-from nvdra.errors import Again, Later, NotYet, NvdraError, Refused
+from nvdra.errors import Again, Forbidden, Later, NotYet, NvdraError, Refused
 from nvdra.ports import Clock
 
 T = TypeVar("T")
@@ -169,6 +169,7 @@ class Engine:
             thing = domain.things[order.thing]
             act = thing.present if order.verb == "present" else thing.absent
             await self._try(key, order.thing, act(seen), troubles)
+            self.recorder.acted(key, step.leaf.name, order.thing)
         told = Told(key, step.leaf, findings, waits_for(step.leaf, findings), dict(troubles), cell.since)
         await self._try(key, "report", domain.reporter.report(seen, told), troubles)
         self._announce_refusals(domain, cell, seen, troubles)
@@ -191,11 +192,11 @@ class Engine:
     def _announce_refusals(
         self, domain: Domain[Any], cell: Cell, seen: Any, troubles: Mapping[str, NvdraError]
     ) -> None:
-        refused = {thing: str(error) for thing, error in troubles.items() if isinstance(error, Refused)}
-        for thing, text in refused.items():
-            if cell.refused.get(thing) != text:
-                error = troubles[thing]
-                domain.announce(seen, error.reason if isinstance(error, Refused) else "Refused", text)
+        found = {thing: error for thing, error in troubles.items() if isinstance(error, Refused | Forbidden)}
+        refused = {thing: str(error) for thing, error in found.items()}
+        for thing, error in found.items():
+            if cell.refused.get(thing) != refused[thing]:
+                domain.announce(seen, error.reason or "Forbidden", refused[thing])
         cell.refused = refused
 
     def _finish(self, domain: Domain[Any], key: Key, cell: Cell, told: Told) -> None:

@@ -52,6 +52,7 @@ def up(
 
 
 async def _up(topology: Topology, port: int, root: Path | None) -> None:
+    from nvdra.sim.hardware_labels import follow
     from nvdra.sim.rack import Rack, RackSettings
 
     stop = asyncio.Event()
@@ -63,7 +64,11 @@ async def _up(topology: Topology, port: int, root: Path | None) -> None:
             click.echo("# device nodes are marked plain files here: making real ones needs root")
         click.echo(f"export KUBECONFIG={rack.kubeconfig}")
         sys.stdout.flush()
+        hardware = {name: node.spec.root / "hardware.json" for name, node in rack.nodes.items()}
+        labels = asyncio.create_task(follow(rack.control_plane.discovery, hardware))
         await stop.wait()
+        labels.cancel()
+        await asyncio.gather(labels, return_exceptions=True)
 
 
 @sim.command()

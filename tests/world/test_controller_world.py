@@ -5,7 +5,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from nvdra.core.findings import Fact, Finding
-from nvdra.domains.compute_domain import facts, things
+from nvdra.domains.compute_domain import facts, labels, things
 from nvdra.domains.imex_domain import roster
 from tests.builders import CLIQUE
 from tests.world.controller_world import ControllerWorld
@@ -41,10 +41,10 @@ def strips_by_eyesight(patch):
     """compute-domain: takes labels back whoever's they are."""
 
     async def take(cluster, node, uid):
-        labels = {"resource.nvidia.com/computeDomain": None, "resource.nvidia.com/computeDomain.cliqueID": None}
-        await cluster.patch(things.kinds.NODES, node, {"metadata": {"labels": labels}})
+        off = {"resource.nvidia.com/computeDomain": None, "resource.nvidia.com/computeDomain.cliqueID": None}
+        await cluster.patch(things.kinds.NODES, node, {"metadata": {"labels": off}})
 
-    patch.setattr(things, "take_label", take)
+    patch.setattr(labels, "take_label", take)
 
 
 def leaves_labels(patch):

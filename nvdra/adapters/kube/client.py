@@ -14,7 +14,7 @@ from nvdra import __version__
 from nvdra.adapters.http.client import Limits
 from nvdra.adapters.kube.answers import Call, failure_in_watch
 from nvdra.adapters.kube.config import Access
-from nvdra.adapters.kube.decoding import decode_line, decode_object, decode_page, lines
+from nvdra.adapters.kube.decoding import UNREADABLE, decode_line, decode_object, decode_page, lines
 from nvdra.adapters.kube.rate import Bucket
 from nvdra.adapters.kube.requests import Observe, Requests, unobserved
 from nvdra.api.kind import Kind
@@ -158,7 +158,7 @@ class KubeClient:
             group = msgspec.json.decode(await self._requests.send(call), type=_Group)
         except NotFound as error:
             raise ConfigError(_no_dra(self._requests.server, "nothing of it")) from error
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Again(f"{self._what(call)}: cannot be read: {error}") from error
         served = {entry.version for entry in group.versions}
         for version in RESOURCE_API_VERSIONS:

@@ -1,4 +1,4 @@
-"""Leader election on a Lease: at most one leader, by each one's own monotonic clock; nobody's wall clock is trusted.
+"""Leader election on a Lease: at most one leader, by each one's own steady clock; nobody's wall clock is trusted.
 
 A leader may lead for `renew_seconds` after it *sent* its last good write; others wait `lease_seconds` after they
 *saw* that write. The difference is the time that the work has to stop.
@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 
 from attrs import define, field, frozen
 
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api.kinds import LEASES
 from nvdra.api.objects import Lease
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, NvdraError
@@ -46,7 +47,7 @@ class Terms:
 
 def identity_of(pod: str) -> str:
     """`<pod>-<uuid>`: a restarted container is somebody else."""
-    return f"{pod}-{uuid.uuid4()}"
+    return f"{pod}-{uuid.UUID(int=random.getrandbits(128), version=4)}"
 
 
 @define(eq=False)
@@ -61,9 +62,9 @@ class Election:
     namespace: str
     identity: str
     terms: Terms = field(factory=Terms)
-    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
+    clock: Callable[[], float] = field(default=loop_time, kw_only=True)
     wall: Callable[[], float] = field(default=time.time, kw_only=True)
-    rng: random.Random = field(factory=random.Random, kw_only=True)
+    rng: random.Random = field(factory=a_generator, kw_only=True)
     leading: bool = field(default=False, init=False)
     lost: bool = field(default=False, init=False)
     trouble: str = field(default="", init=False)

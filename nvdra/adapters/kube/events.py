@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from attrs import define, field, frozen
 
 from nvdra.adapters.kube.rate import Bucket
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api.kinds import EVENTS
 from nvdra.errors import ApiError, NotFound, NvdraError
 from nvdra.ports import Cluster, Json, Subject
@@ -60,8 +61,8 @@ class EventAnnouncer:
     qps: float = field(default=5.0, kw_only=True)
     burst: int = field(default=50, kw_only=True)
     wall: Callable[[], float] = field(default=time.time, kw_only=True)
-    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    rng: random.Random = field(factory=random.Random, kw_only=True)
+    clock: Callable[[], float] = field(default=loop_time, kw_only=True)
+    rng: random.Random = field(factory=a_generator, kw_only=True)
     dropped: int = field(default=0, init=False)
     _waiting: OrderedDict[_Note, int] = field(factory=OrderedDict, init=False)
     _told: OrderedDict[_Note, _Told] = field(factory=OrderedDict, init=False)

@@ -6,13 +6,13 @@ The sink never sees time run backwards: what is older than what it was told is a
 import asyncio
 import logging
 import random
-import time
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
 
 from nvdra.adapters.kube.backoff import Backoff
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api.kind import Kind
 from nvdra.errors import Again, ApiError, Gone
 from nvdra.ports import Cluster, Listing, WatchEvent
@@ -54,8 +54,8 @@ class Reflector(Generic[T]):
     namespace: str = field(default="", kw_only=True)
     labels: str = field(default="", kw_only=True)
     fields: str = field(default="", kw_only=True)
-    clock: Callable[[], float] = field(default=time.monotonic, kw_only=True)
-    rng: random.Random = field(factory=random.Random, kw_only=True)
+    clock: Callable[[], float] = field(default=loop_time, kw_only=True)
+    rng: random.Random = field(factory=a_generator, kw_only=True)
     has_synced: bool = field(default=False, init=False)
     trouble: str = field(default="not listed yet", init=False)
     _version: str = field(default="", init=False)

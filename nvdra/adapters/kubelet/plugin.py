@@ -51,6 +51,23 @@ class RegistrationStatus:
     error: str = ""
 
 
+class Door(Protocol):
+    """Where the kubelet's calls come in."""
+
+    @property
+    def registered(self) -> RegistrationStatus | None:
+        """What the kubelet said last; None before it said anything."""
+        ...
+
+    async def start(self) -> None:
+        """Serve, or raise ConfigError with nothing left behind."""
+        ...
+
+    async def stop(self) -> None:
+        """Serve no more."""
+        ...
+
+
 class Plugin(Protocol):
     """Answers the kubelet, a claim at a time or many. A call may be cancelled while it waits: work must outlive it."""
 

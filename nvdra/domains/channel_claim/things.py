@@ -101,6 +101,7 @@ class Record:
 
     async def absent(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is not None:
+            _unmake(self.ports, seen, seen.record)  # again: we may have ended right after the CDI file went
             self.ports.records.remove(seen.uid)
             self.ports.store.drop(RECORDS, seen.record)
         if seen.call is not None and not seen.call.wanted and not seen.call.calling:
@@ -132,7 +133,15 @@ class Farewell(_OneWay):
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
             self.ports.records.put(record)
+            self._doubt(seen, record)
             self.ports.store.put(RECORDS, record)
+
+    def _doubt(self, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
+        """A label whose answer was lost may be there unseen: it counts as there until the API says that it is gone."""
+        node = self.ports.store.get(kinds.NODES, seen.node_name)
+        if node is not None and names.DOMAIN_LABEL not in node.metadata.labels:
+            labels = {**node.metadata.labels, names.DOMAIN_LABEL: record.domain}
+            self.ports.store.put(kinds.NODES, attrs.evolve(node, metadata=attrs.evolve(node.metadata, labels=labels)))
 
 
 @frozen(eq=False)
@@ -197,10 +206,8 @@ class CdiFile:
 
     async def absent(self, seen: ChannelClaimSnapshot) -> None:
         self.ports.cdi.remove(CLAIM_CDI_KIND, seen.uid)
-        made = seen.record.made if seen.record else ()
-        if made:
-            major = seen.reading.numbers.channel_major or 0
-            self.ports.device_nodes.remove([DeviceNode(f"{CHANNEL_FOLDER}/channel{n}", major, n) for n in made])
+        if seen.record is not None:
+            _unmake(self.ports, seen, seen.record)
         if seen.disk is not None:
             self.ports.store.drop(DISK_SPECS, seen.disk)
 
@@ -219,6 +226,13 @@ class CdiFile:
                 " NVreg_CreateImexChannel0 or NVreg_ImexChannelCount?",
                 reason="NoImexChannels",
             )
+
+
+def _unmake(ports: Ports, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
+    """Take away the device nodes that were made for a claim."""
+    if record.made:
+        major = seen.reading.numbers.channel_major or 0
+        ports.device_nodes.remove([DeviceNode(f"{CHANNEL_FOLDER}/channel{n}", major, n) for n in record.made])
 
 
 @frozen(eq=False)

@@ -1,8 +1,6 @@
 """What a ComputeDomain keeps present and absent. Each compares, acts and stops; each is safe on stale sight."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
@@ -10,19 +8,20 @@ from attrs import field, frozen
 from nvdra.api import kinds, names, objects
 from nvdra.api.computedomain import ComputeDomainSpec
 from nvdra.api.kind import Kind
-from nvdra.api.membership import leaving_patch
 from nvdra.api.meta import Meta
 from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
+from nvdra.domains.compute_domain.labels import take_labels
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
 from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
-from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
+from nvdra.errors import Again, AlreadyExists, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject
 
-AT_ONCE = 16  # nodes given back together: one after another, thousands would take minutes
+MOST_NAMED = 10
+"""So many workloads are named, and told, when their domain is deleted."""
 
 
 @frozen(eq=False)
@@ -254,14 +253,7 @@ class NodeLabels:
             return
         await confirm_gone(self.ports.cluster, self.ports.store, seen)
         await self._warn(seen)
-        for first in range(0, len(seen.nodes), AT_ONCE):
-            taking = (self._take(node.metadata.name, seen.uid) for node in seen.nodes[first : first + AT_ONCE])
-            for trouble in filter(None, await asyncio.gather(*taking, return_exceptions=True)):
-                raise trouble
-
-    async def _take(self, node: str, uid: str) -> None:
-        with suppress(Conflict, NotFound):  # another domain's by now, or no node any more: the watch will say so
-            await take_label(self.ports.cluster, node, uid)
+        await take_labels(self.ports.cluster, [node.metadata.name for node in seen.nodes], seen.uid)
 
     async def _warn(self, seen: ComputeDomainSnapshot) -> None:
         about = subject(seen)
@@ -269,15 +261,16 @@ class NodeLabels:
             return
         kind = kinds.RESOURCE_CLAIMS.at(self.ports.settings.resource_version)
         claims = await self.ports.cluster.list(kind, about.namespace, labels=f"{names.DOMAIN_LABEL}={seen.uid}")
-        users = sorted({user.name for claim in claims.items for user in claim.status.reservedFor})
-        if users:
-            text = f"deleted while in use: {', '.join(users[:10])} lose their IMEX daemons now"
-            self.ports.announcer.tell(about, "ComputeDomainDeletedInUse", text, warning=True)
-
-
-async def take_label(cluster: Cluster, node: str, uid: str) -> None:
-    """Take the domain's labels off a node if they are still this domain's. Raises Conflict when they are not."""
-    await cluster.patch(kinds.NODES, node, leaving_patch(uid), how="json")
+        users = {user.name: user.uid for claim in claims.items for user in claim.status.reservedFor}
+        if not users:
+            return
+        text = (
+            f"ComputeDomain {about.name} was deleted while in use: {', '.join(sorted(users)[:MOST_NAMED])} lose their"
+            " IMEX daemons now; end them: nothing can give them their domain back"
+        )
+        pods = [Subject("v1", "Pod", name, about.namespace, uid) for name, uid in sorted(users.items())]
+        for subject_ in (about, *pods[:MOST_NAMED]):
+            self.ports.announcer.tell(subject_, "ComputeDomainDeletedInUse", text, warning=True)
 
 
 async def _delete_templates(

@@ -60,7 +60,7 @@ def declare(store: Store) -> None:
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
     store.concern(kinds.NODES, lambda node: [Key(KIND, name) for name in _roster_of_node(node)])
     store.concern(kinds.ROSTERS, lambda roster: [Key(KIND, roster.metadata.name)])
-    store.concern(kinds.COMPUTE_DOMAINS, lambda seen: _keys_of(store, seen.metadata.uid, seen))
+    store.concern(kinds.COMPUTE_DOMAINS, lambda seen: keys_of(store, seen.metadata.uid, seen))
     store.concern(kinds.PODS, lambda pod: _keys_of_node(store, pod.node))
     store.concern(kinds.RESOURCE_SLICES, lambda seen: _keys_of_node(store, seen.spec.nodeName))
 
@@ -99,7 +99,7 @@ def _slice(store: Store, node: str) -> ResourceSlice | None:
     return next(iter(store.find(kinds.RESOURCE_SLICES, BY_NODE, node)), None)
 
 
-def _keys_of(store: Store, uid: str, domain: ComputeDomain) -> Iterable[Key]:
+def keys_of(store: Store, uid: str, domain: ComputeDomain) -> Iterable[Key]:
     """Every clique of a domain that anything knows of."""
     known = {roster.metadata.name for roster in store.find(kinds.ROSTERS, BY_DOMAIN, uid)}
     known |= {name for node in store.find(kinds.NODES, BY_DOMAIN, uid) for name in _roster_of_node(node)}

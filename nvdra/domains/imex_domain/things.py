@@ -10,6 +10,7 @@ from nvdra.api.computedomain import Roster
 from nvdra.api.meta import Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
+from nvdra.core.findings import Finding
 from nvdra.domains.imex_domain.facts import has_formed
 from nvdra.domains.imex_domain.roster import Plan, plan
 from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
@@ -63,15 +64,16 @@ class RosterObject:
         if seen.domain is None or (seen.roster is None and not seen.members):
             return
         drawn, kept = await self._drawn(seen)
-        wanted = _wanted(seen, drawn, self.ports.namespace)
+        crowded = _crowded_text(seen, drawn, kept, self.ports.max_nodes) if drawn.crowded else ""
+        wanted = _wanted(seen, drawn, self.ports.namespace, crowded)
         if seen.roster is not None and _same(seen.roster, wanted):
             self.burst.written(seen.name)
         else:
             self.burst.hold(seen.name, _essence(wanted), seen.now, _pace(seen, wanted))
             await self._write(seen, wanted)
             self._tell_heirs(seen, drawn)
-        if drawn.crowded:
-            raise Refused(_crowded_text(seen, drawn, kept, self.ports.max_nodes), reason="CliqueFull")
+        if crowded:
+            raise Refused(crowded, reason="CliqueFull")
 
     async def absent(self, seen: ImexDomainSnapshot) -> None:
         self.burst.written(seen.name)
@@ -147,7 +149,7 @@ class RosterObject:
                 raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)
 
 
-def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
+def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str, crowded: str) -> Roster:
     formed = has_formed(seen)
     ready = all(entry.status == "Ready" for entry in drawn.entries)
     labels = {names.DOMAIN_LABEL: seen.uid, names.CLIQUE_LABEL: seen.clique}
@@ -164,7 +166,7 @@ def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
         cliqueID=seen.clique,
         formed=formed.holds,
         status="Ready" if formed.holds and ready and drawn.entries else "NotReady",
-        message=_message(seen, drawn, formed.holds, formed.because),
+        message=crowded or _message(seen, drawn, formed),
         daemons=drawn.entries,
         retired=drawn.retired,
     )
@@ -175,13 +177,11 @@ def _memory(seen: ImexDomainSnapshot) -> tuple[object, object] | None:
     return (known.members, known.retired) if known and (known.members or known.retired) else None
 
 
-def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: bool, why_not: str) -> str:
-    if drawn.crowded:
-        return f"{', '.join(drawn.crowded)} found no free index"
-    if not formed:
-        return why_not
+def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: Finding) -> str:
+    if not formed.holds:
+        return formed.because
     late = [f"{entry.nodeName} {entry.message}" for entry in drawn.entries if entry.status != "Ready"]
-    return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} nodes are ready"
+    return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} of {len(seen.members)} nodes are ready"
 
 
 def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:

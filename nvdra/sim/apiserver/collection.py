@@ -104,6 +104,12 @@ class Collection:
         if len(self.history) > self.limit:
             self.forgotten = self.history.popleft().entry.version
 
+    def forget(self) -> None:
+        """Keep no history."""
+        if self.history:
+            self.forgotten = self.history[-1].entry.version
+            self.history.clear()
+
     def _unindex(self, key: Key, old: Entry) -> None:
         for term in _terms(old):
             keys = self._index.get(term)

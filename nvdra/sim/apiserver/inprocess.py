@@ -32,14 +32,14 @@ class InProcess:
     async def get(self, kind: Kind[T], name: str, namespace: str = "") -> T:
         """Read one object."""
         with self._counted("get", kind):
-            return _typed(kind, self.store.get(self._ref(kind, name, namespace)))
+            return typed(kind, self.store.get(self._ref(kind, name, namespace)))
 
     async def list(self, kind: Kind[T], namespace: str = "", *, labels: str = "", fields: str = "") -> Listing[T]:
         """Read a collection, all at once."""
         with self._counted("list", kind):
             ref = self._ref(kind, "", namespace)
             page = self.store.list(ref, selectors.parse(ref.resource, labels, fields))
-            return Listing(tuple(_typed(kind, entry) for entry in page.entries), str(page.version))
+            return Listing(tuple(typed(kind, entry) for entry in page.entries), str(page.version))
 
     async def watch(
         self, kind: Kind[T], version: str, namespace: str = "", *, labels: str = "", fields: str = ""
@@ -61,7 +61,7 @@ class InProcess:
         """Create an object."""
         with self._counted("create", kind):
             ref = self._ref(kind, "", namespace or body.get("metadata", {}).get("namespace", ""))
-            return _typed(kind, self.store.create(ref, _copied(body), Writing(self.agent)))
+            return typed(kind, self.store.create(ref, _copied(body), Writing(self.agent)))
 
     async def patch(
         self,
@@ -77,13 +77,13 @@ class InProcess:
         with self._counted("apply" if how == "apply" else "patch", kind, subresource):
             ref = self._ref(kind, name, namespace, subresource)
             body = _copied(patch if isinstance(patch, dict) else list(patch))
-            return _typed(kind, self.store.patch(ref, how, body, Writing(self.agent, force=True)))
+            return typed(kind, self.store.patch(ref, how, body, Writing(self.agent, force=True)))
 
     async def replace(self, kind: Kind[T], name: str, body: Json, namespace: str = "", *, subresource: str = "") -> T:
         """Replace an object, or its subresource."""
         with self._counted("update", kind, subresource):
             ref = self._ref(kind, name, namespace, subresource)
-            return _typed(kind, self.store.update(ref, _copied(body), Writing(self.agent)))
+            return typed(kind, self.store.update(ref, _copied(body), Writing(self.agent)))
 
     async def delete(
         self,
@@ -126,7 +126,7 @@ def _copied(body: Any) -> Any:
     return msgspec.json.decode(msgspec.json.encode(body))
 
 
-def _typed(kind: Kind[T], entry: Entry) -> T:
+def typed(kind: Kind[T], entry: Entry) -> T:
     version = "" if kind.version == entry.resource.versions[0] and kind.group == entry.resource.group else kind.version
     if kind.group == "events.k8s.io":
         version = kind.api_version
@@ -137,7 +137,7 @@ def _typed(kind: Kind[T], entry: Entry) -> T:
 
 async def _events(watcher: Watcher, kind: Kind[T]) -> Sequence[WatchEvent[T]]:
     await watcher.wait()
-    return [WatchEvent(told.type, _typed(kind, told.entry)) for told in watcher.take()]
+    return [WatchEvent(told.type, typed(kind, told.entry)) for told in watcher.take()]
 
 
 def translated(error: StatusError) -> errors.ApiError:

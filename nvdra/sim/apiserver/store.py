@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patching, rules, versions
+from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patching, rules, strategies, versions
 from nvdra.sim.apiserver.collection import Change, Collection, Entry, Json
 from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.counters import Counters
@@ -146,6 +146,11 @@ class ObjectStore:
         watcher.close()
         self.hub.leave(watcher)
 
+    def forget(self) -> None:
+        """Compaction: whoever was not told yet has to list anew."""
+        for collection in self._collections.values():
+            collection.forget()
+
     # Writing.
 
     def create(self, ref: Ref, body: Json, how: Writing = _PLAINLY) -> Entry:
@@ -163,6 +168,7 @@ class ObjectStore:
         if (ref.namespace, name) in self.collection(ref).entries:
             raise already_exists(ref.resource, name)
         obj["metadata"] = meta.born(obj["metadata"], self.clock(), self.random, generation=ref.resource.generation)
+        strategies.named(ref.resource, obj)
         return self._commit("ADDED", self._entry(ref, obj), None, dry_run=how.dry_run)
 
     def _incoming(self, ref: Ref, body: Json) -> Json:

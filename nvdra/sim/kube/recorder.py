@@ -1,14 +1,13 @@
 """Kubernetes Events of the rack's agents, folded as `kubectl describe` shows them ("x3 over 2m")."""
 
 import logging
-import time
 
 from attrs import define, field
 
 from nvdra.errors import NvdraError
 from nvdra.ports import Cluster
 from nvdra.sim.kube import kinds
-from nvdra.sim.kube.shapes import Json, name, namespace, now, uid
+from nvdra.sim.kube.shapes import WALL, Json, name, namespace, now, uid
 
 _log = logging.getLogger(__name__)
 _MOST = 5000
@@ -60,7 +59,7 @@ class Recorder:
         return {
             "apiVersion": "v1",
             "kind": "Event",
-            "metadata": {"name": f"{name(about)}.{time.time_ns():016x}", "namespace": where},
+            "metadata": {"name": f"{name(about)}.{int(WALL.get()() * 1e9):016x}", "namespace": where},
             "involvedObject": {k: v for k, v in involved.items() if v},
             "source": source,
             "reportingComponent": self.component,

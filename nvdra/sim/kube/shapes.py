@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+import time
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import UTC, datetime
 from typing import Any
 
 Json = dict[str, Any]
@@ -115,14 +117,18 @@ def pod_claims(pod: Json) -> Iterator[tuple[Json, str | None]]:
         yield entry, None if status is None else status.get("resourceClaimName") or ""
 
 
+WALL: ContextVar[Callable[[], float]] = ContextVar("WALL", default=time.time)
+"""Seconds since 1970, as the agents of this rack take them; a rack on virtual time sets its own."""
+
+
 def now(after: float = 0) -> str:
     """An RFC 3339 time stamp in whole seconds, UTC."""
-    return (datetime.now(UTC) + timedelta(seconds=after)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.fromtimestamp(WALL.get()() + after, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def seconds_since(stamp: str) -> float:
     """Seconds from a time stamp of the API until now."""
-    return (datetime.now(UTC) - datetime.fromisoformat(stamp)).total_seconds()
+    return WALL.get()() - datetime.fromisoformat(stamp).timestamp()
 
 
 def digest(of: Any) -> str:

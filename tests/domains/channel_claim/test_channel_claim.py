@@ -440,6 +440,44 @@ async def test_a_driver_that_comes_late_leaves_no_device_node_behind():
 
 
 @virtually
+async def test_device_nodes_go_with_the_record_even_if_the_plugin_dies_between():
+    """The CDI file went and the plugin with it: the record still stands for the device nodes, and takes them along."""
+    bench = await a_bench()
+    await prepared(bench)
+    bench.plugin.disk.fate = lambda what: "after" if what == "uncdi" else ""
+    bench.plugin.lets_go("a")
+    await until(lambda: not bench.plugin.disk.specs)
+    assert bench.plugin.disk.devices == {CHANNEL_0}
+    bench.plugin.disk.fate = lambda what: ""
+    await bench.plugin.restart()
+    await until(lambda: not bench.plugin.disk.records)
+    assert bench.plugin.disk.devices == set()
+
+
+@virtually
+async def test_a_label_that_may_be_there_is_taken_off_before_the_record_goes():
+    """The node was labelled, the answer was lost, and the kubelet let go before the next look: no label stays behind."""
+    asked, well = [], []
+
+    def fate(verb, plural):
+        """The first look is good, the label's answer is lost, and no second look comes through."""
+        if plural != "nodes" or well:
+            return ""
+        asked.append(verb)
+        return "after" if verb == "patch" else "before" if "patch" in asked else ""
+
+    bench = await a_bench(wrap=lambda cluster: Unreliable(cluster, fate))
+    bench.plugin.wants("a", bench.uid)
+    await until(lambda: "patch" in asked)
+    await asyncio.sleep(0.1)
+    assert await bench.little.labelled(bench.uid) == ["node-1"]
+    bench.plugin.lets_go("a")
+    well.append(True)
+    await until(lambda: not bench.plugin.disk.records)
+    assert await bench.little.labelled(bench.uid) == []
+
+
+@virtually
 async def test_a_cdi_file_without_a_record_is_swept():
     """A file that nothing stands behind goes."""
     bench = await a_bench()
