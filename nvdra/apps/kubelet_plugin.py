@@ -45,6 +45,7 @@ RESYNC = 60.0
 class PluginSettings:
     """What the administrator decides, and where things are on this node.
 
+    `sure`: seconds that a claim must be gone before the sweep releases it.
     `plugins`, `registry`, `cdi`: as this process sees them. `plugins_on_host`: the same folder as the host sees it.
     """
 
@@ -56,6 +57,7 @@ class PluginSettings:
     namespace: str = names.DRIVER_NAMESPACE
     hold: float = 5.0
     probe_every: float = 5.0
+    sure: float = 35.0
     boot_id: str = ""
     resource_version: str = "v1"
     pod_uid: str = ""
@@ -146,6 +148,7 @@ class KubeletPlugin:
             claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),
             announcer=announcer,
             wall=self.wall,
+            sure=settings.sure,
         )
 
     def _bind(self, engine: Engine, announcer: Announcer, paths: SocketPaths, recovery: Recovery) -> Gate:

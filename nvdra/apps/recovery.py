@@ -10,6 +10,7 @@ from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
+from nvdra.adapters.looptime import loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
@@ -41,6 +42,9 @@ class Recovery:
     announcer: Announcer
     wall: WallClock
     every: float = 60.0
+    sure: float = 35.0
+    """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
+    _missed: dict[str, float] = field(factory=dict, init=False)
     quarantined: dict[str, str] = field(factory=dict, init=False)
     """By the claim's uid, what became of a record that could not be read."""
 
@@ -86,7 +90,7 @@ class Recovery:
                 await self.sweep()
             except NvdraError as error:
                 log.info("sweep put off: %s", error)
-            await asyncio.sleep(self.every)
+            await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
 
     async def wake_pending(self, registered: Callable[[], bool]) -> None:
         """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
@@ -109,7 +113,10 @@ class Recovery:
         await self._stray_label()
         for record in self.store.all(RECORDS):
             call = self.store.get(CALLS, record.uid)
-            if not record.leaving and not (call and call.calling) and await self._gone(record):
+            if record.leaving or (call and call.calling) or not await self._gone(record):
+                self._missed.pop(record.uid, None)
+            elif loop_time() - self._missed.setdefault(record.uid, loop_time()) >= self.sure:
+                del self._missed[record.uid]
                 log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
                 done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
                 self.store.put(CALLS, done)

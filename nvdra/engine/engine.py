@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -24,6 +25,8 @@ FIRST_BACKOFF = 0.25
 REFUSED_AGAIN = 30.0
 """A restored permission or a removed obstacle sends no event."""
 NOT_YET_AGAIN = 5.0
+SPREAD = 0.25
+"""Ten thousand keys that were first seen in the same second come back over a quarter of the time, not all at once."""
 
 
 @define
@@ -38,6 +41,11 @@ class Cell:
     told: Told | None = None
     not_yet: str = ""
     title: str = ""
+
+
+def _place(key: Key) -> float:
+    """From 0 to 1, always the same for a key."""
+    return zlib.crc32(key.id.encode()) / 2**32
 
 
 @define(eq=False)
@@ -211,7 +219,7 @@ class Engine:
             self.recorder.forgot(key, told.leaf.name, now - cell.since)
             del self.cells[key]
         elif not errors:
-            self.queue.add_at(key, now + domain.resync)
+            self.queue.add_at(key, now + domain.resync * (1 - SPREAD * _place(key)))
         for waiter in self._waiters.get(key, ()):
             waiter.tell(told)
 

@@ -12,6 +12,7 @@ from nvdra.ports import Clock
 STALE = 256
 """So many entries of the heap may be there for nothing, beside as many as are there for something."""
 
+
 class Key(NamedTuple):
     """Which statechart, and which object of it (a uid, a path: the domain's business)."""
 

@@ -11,6 +11,7 @@ from attrs import frozen
 
 from nvdra.adapters import logs
 from nvdra.errors import NvdraError
+from nvdra.sim.scale.command import scale
 from nvdra.sim.topology import Topology
 
 
@@ -109,3 +110,6 @@ def demo(plain: bool, keep_going: bool) -> None:
 
     if not asyncio.run(run(live=sys.stdout.isatty() and not plain, keep_going=keep_going)):
         raise NvdraError("the demo did not go as it should; the lines marked ✗ say where")
+
+
+sim.add_command(scale)

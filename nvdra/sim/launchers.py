@@ -63,7 +63,18 @@ def _command(argv: Sequence[str], rootfs: Path) -> list[str]:
 
 
 def _inherited() -> dict[str, str]:
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "VIRTUAL_ENV", "PYTHONPATH", "PREPARE_HOLD", "PROBE_INTERVAL", KILL_AT)
+    kept = (
+        "PATH",
+        "HOME",
+        "LANG",
+        "TMPDIR",
+        "VIRTUAL_ENV",
+        "PYTHONPATH",
+        "PREPARE_HOLD",
+        "PROBE_INTERVAL",
+        "SWEEP_SURE",
+        KILL_AT,
+    )
     return {name: os.environ[name] for name in kept if name in os.environ}
 
 

@@ -47,6 +47,7 @@ def plugin(
         cdi=node_root / "var/run/cdi",
         boot_id=(node_root / "proc/sys/kernel/random/boot_id").read_text().strip(),
         resource_version=version,
+        sure=float(os.environ.get("SWEEP_SURE", "35")),
         hold=float(os.environ.get("PREPARE_HOLD", "5")),
         probe_every=float(os.environ.get("PROBE_INTERVAL", "5")),
     )

@@ -60,8 +60,11 @@ def bed() -> Iterator[Cluster]:
 def user(request: pytest.FixtureRequest) -> User:
     """The administrator at the keyboard, of the bed or of the cluster elsewhere."""
     programs = tools.folder()
-    kubeconfig = Path(ELSEWHERE) if ELSEWHERE else _bed(request).layout.kubeconfig
-    return User(programs / "kubectl", programs / "helm", kubeconfig)
+    kubectl, helm = programs / "kubectl", programs / "helm"
+    if ELSEWHERE:
+        return User(kubectl, helm, Path(ELSEWHERE))
+    layout = _bed(request).layout
+    return User(kubectl, helm, layout.kubeconfig, cache=layout.kubectl_cache)
 
 
 @pytest.fixture(scope="session")

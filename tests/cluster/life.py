@@ -1,7 +1,5 @@
 """What the tests of faults ask again and again of a domain that lives: its daemons, its state, its workers."""
 
-import subprocess
-
 from nvdra.api import names
 from tests.cluster.view import Json, User, pod_ready, running, until
 from tests.cluster.workloads import worker
@@ -64,5 +62,4 @@ def rosters(user: User) -> list[Json]:
 
 def answers(user: User) -> bool:
     """Whether the API server does."""
-    command = [str(user.kubectl_program), f"--kubeconfig={user.kubeconfig}", "get", "--raw", "/readyz"]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    return user.attempt(user.kubectl_program, "get", "--raw", "/readyz").returncode == 0

@@ -1,7 +1,6 @@
 """The user guide's first example on any cluster, also one that is not our bed; tests/e2e has it command by command."""
 
 import re
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -42,6 +41,5 @@ def test_the_pod_lists_its_channel(user: User, injected: str, all_gone: Callable
 def test_the_channel_is_a_device_that_opens(user: User) -> None:
     """Inside the container, the device node is there by CDI and the device cgroup admits it: only the driver is missing."""
     user.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
-    command = [str(user.kubectl_program), f"--kubeconfig={user.kubeconfig}", "exec", NAME, "--", "bash", "-c", OPEN]
-    opened = subprocess.run(command, capture_output=True, text=True, check=False)
+    opened = user.attempt(user.kubectl_program, "exec", NAME, "--", "bash", "-c", OPEN)
     assert "No such device or address" in opened.stderr, opened.stderr

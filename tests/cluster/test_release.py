@@ -70,15 +70,7 @@ def test_an_uninstall_is_refused_while_the_driver_is_in_use(bed: Cluster, user: 
 
 
 def uninstall(user: User) -> subprocess.CompletedProcess[str]:
-    command = [
-        str(user.helm_program),
-        f"--kubeconfig={user.kubeconfig}",
-        "uninstall",
-        RELEASE,
-        *IN_RELEASE,
-        "--timeout=90s",
-    ]
-    return subprocess.run(command, capture_output=True, text=True, check=False)
+    return user.attempt(user.helm_program, "uninstall", RELEASE, *IN_RELEASE, "--timeout=90s")
 
 
 def records(node: Path) -> list[Path]:

@@ -62,9 +62,9 @@ def test_the_domain_is_ready_and_its_node_is_labelled(place: Place) -> None:
     found = place.domain(NAME)
     (member,) = found["status"]["nodes"]
     assert (member["status"], member["index"], member["cliqueID"]) == ("Ready", 0, place.clique(member["name"]))
-    assert {c["type"]: c["status"] for c in found["status"]["conditions"]} == dict.fromkeys(
-        ("Ready", "Formed", "Provisioned", "CliquesAgree", "IndicesAvailable"), "True"
-    )
+    conditions = {c["type"]: c["status"] for c in found["status"]["conditions"]}
+    assert set(conditions.values()) == {"True"}, conditions
+    assert conditions.keys() >= {"Ready", "Formed", "Provisioned", "CliquesAgree", "IndicesAvailable"}
     place.said(NAME, "ComputeDomainReady: ", 10)
     assert place.members(NAME) == [member["name"]]
     row = place.user.kubectl("get", "computedomain", NAME).splitlines()[1].split()

@@ -29,6 +29,7 @@ def kubectl():
 def brisk(monkeypatch):
     """Plugins hold calls shortly, so that tests see the answer and not the hold; hardware is looked at often."""
     monkeypatch.setenv("PREPARE_HOLD", "0.4")
+    monkeypatch.setenv("SWEEP_SURE", "0.5")
     monkeypatch.setenv("PROBE_INTERVAL", "0.3")
 
 

@@ -118,8 +118,8 @@ def patience(failure: Failure, attempt: int, rng: random.Random) -> float | None
     )
     if not turned_away:
         return None
-    wait = failure.retry_after if failure.retry_after is not None else float(2**attempt)
-    return wait * rng.uniform(1.0, 1.3)
+    wait = failure.retry_after if failure.retry_after is not None else 1.0
+    return wait * float(2**attempt) * rng.uniform(1.0, 2.0)  # a thousand nodes are told the same second
 
 
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:

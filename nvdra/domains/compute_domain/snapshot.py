@@ -94,7 +94,7 @@ class _Stand:
 
 @define(eq=False)
 class View:
-    """Takes snapshots. How a node stands is read again only when something of that node has changed: one of thousands."""
+    """Takes snapshots. How a node stands is read again only when something of that node has changed."""
 
     _stands: dict[str, dict[str, _Stand]] = field(factory=dict)
 

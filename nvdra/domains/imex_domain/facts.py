@@ -43,7 +43,7 @@ def ready(seen: ImexDomainSnapshot) -> Finding:
     """Every node that joined is ready."""
     late = [member for member in seen.members if not member.ready]
     if not late:
-        return Finding(True, f"{len(seen.members)} nodes are ready", sources_of(seen.members))
+        return Finding(True, f"{len(seen.members)} of {len(seen.members)} nodes are ready", sources_of(seen.members))
     return Finding(False, "; ".join(f"{member.name} {member.why}" for member in late[:3]), sources_of(late))
 
 

@@ -18,6 +18,8 @@ from nvdra.sim.apiserver.store import ObjectStore
 _REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "forbidden", "error")
 _log = logging.getLogger(__name__)
 _MAX_BODY = 8 * 1024 * 1024
+_BACKLOG = 4096
+"""A thousand nodes connect at once; the kernel's own limit counts too."""
 
 
 class ApiServer:
@@ -56,7 +58,7 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host, port, backlog=_BACKLOG).start()
         self._url = f"http://{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -1,6 +1,7 @@
 """Thousands of ComputeDomains in one controller: its start, what one more event costs, and some of them changing."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -37,11 +38,12 @@ class ManyDomains:
     place: Place
     say: Say
     seeded: list[Seeded] = field(factory=list, init=False)
+    prefix: str = field(factory=lambda: f"many-{os.urandom(3).hex()}", init=False)
 
     async def run(self, many: Many) -> Figures:
         """So many domains, a controller that starts, and then changes."""
         began = time.monotonic()
-        self.seeded += await seed(self.place, len(self.seeded), many.domains - len(self.seeded))
+        self.seeded += await seed(self.place, self.prefix, len(self.seeded), many.domains - len(self.seeded))
         self.say(f"{many.domains} domains are there after {time.monotonic() - began:.0f} s")
         size = await listed_bytes(self.place)
         server = self.place.cpu()
@@ -172,7 +174,6 @@ async def paced(
     finally:
         sampler.cancel()
     return depth
-
 
 
 def _part(values: Sequence[float], part: float) -> float:

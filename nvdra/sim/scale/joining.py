@@ -1,6 +1,7 @@
-"""Many nodes join one ComputeDomain: at once, or one after another over some seconds. Everything it costs is counted."""
+"""Many nodes join one ComputeDomain: at once, or one after another over some seconds. All that it costs is counted."""
 
 import asyncio
+import os
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -15,13 +16,12 @@ from nvdra.sim.nvml import cluster_uuid
 from nvdra.sim.scale.controller import ControllerProcess, State
 from nvdra.sim.scale.place import AGENT, DOMAINS_PATH, Place, told
 from nvdra.sim.scale.proc import Usage, load
-from nvdra.sim.scale.scripted import DAEMON, PLUGIN, Domain, ScriptedNode
+from nvdra.sim.scale.scripted import DAEMON, PLUGIN, PODS_PATH, Domain, ScriptedNode
 from nvdra.sim.scale.wire import Ask, Tally
 from nvdra.sim.topology import FIRST_CLIQUE
 
 Say = Callable[[str], None]
 Figures = dict[str, Any]
-NAME = "scale"
 SAMPLE_SECONDS = 0.5
 AFTERMATH_SECONDS = 4.0
 """What is said late, at the slowest pace of a roster, counts too."""
@@ -51,6 +51,8 @@ class Joining:
     status_bytes: int = field(default=0, init=False)
     queue: list[int] = field(factory=list, init=False)
     nodes: list[ScriptedNode] = field(factory=list, init=False)
+    name: str = field(factory=lambda: f"scale-{os.urandom(3).hex()}", init=False)
+    """Of the domain, and before the nodes' names: an API server may be used more than once."""
 
     async def run(self) -> Figures:
         """From an empty place to a domain whose nodes all know that it is ready."""
@@ -61,7 +63,35 @@ class Joining:
             await controller.quiet(120)
             domain = await self._domain(controller)
             self.say(f"{self.crowd.nodes} nodes in {self.crowd.cliques} cliques over {self.crowd.over:g} s")
-            return await self._race(controller, domain)
+            figures = await self._race(controller, domain)
+            figures |= await self._end(controller)
+        await self._tidy()
+        return figures
+
+    async def _end(self, controller: ControllerProcess) -> Figures:
+        """The domain is deleted: every node is given back."""
+        before, began, path = await controller.state(), time.monotonic(), f"{DOMAINS_PATH}/{self.name}"
+        usage = controller.usage()
+        await self.place.delete("computedomains", path)
+        async with asyncio.timeout(self.crowd.limit):
+            while await self.place.there(path):  # noqa: ASYNC110 - another program ends it
+                await asyncio.sleep(0.1)
+        took = time.monotonic() - began
+        spent = (await controller.state()).since(before)
+        return {
+            "deleted: gone after, s": round(took, 2),
+            "deleted: writes of the controller": sum(spent.writes().values()),
+            "deleted: controller CPU, s": round(controller.usage().cpu - usage.cpu, 2),
+        }
+
+    async def _tidy(self) -> None:
+        """An API server that is used again is not to remember these nodes; nobody else deletes their pods there."""
+        if self.place.embedded:
+            return
+        nodes = (f"/api/v1/nodes/{node.name}" for node in self.nodes)
+        slices = (f"{_SLICES_PATH}/{node.slice_name}" for node in self.nodes)
+        pods = (f"{PODS_PATH}/{node.pod_name}?gracePeriodSeconds=0" for node in self.nodes)
+        await asyncio.gather(*(self.place.delete("leftovers", path) for path in (*pods, *slices, *nodes)))
 
     async def _prepare(self) -> None:
         """Nodes and slices, before anybody asks."""
@@ -69,7 +99,7 @@ class Joining:
         width = len(str(crowd.nodes))
         for number in range(crowd.nodes):
             clique = f"{cluster}.{FIRST_CLIQUE - number * crowd.cliques // crowd.nodes}"
-            self.nodes.append(ScriptedNode(self.place.wire, number, f"node-{number + 1:0{width}d}", clique))
+            self.nodes.append(ScriptedNode(self.place.wire, number, f"{self.name}-{number + 1:0{width}d}", clique))
         await asyncio.gather(*(self._offer(node) for node in self.nodes))
 
     async def _offer(self, node: ScriptedNode) -> None:
@@ -78,22 +108,22 @@ class Joining:
         await self.place.create("resourceslices", _SLICES_PATH, objects["resourceslices"])
 
     async def _domain(self, controller: ControllerProcess) -> Domain:
-        channel = {"resourceClaimTemplate": {"name": f"{NAME}-channel"}}
+        channel = {"resourceClaimTemplate": {"name": f"{self.name}-channel"}}
         body = {
             "apiVersion": f"{names.GROUP}/{names.VERSION}",
             "kind": "ComputeDomain",
-            "metadata": {"name": NAME},
+            "metadata": {"name": self.name},
             "spec": {"numNodes": self.crowd.nodes, "channel": channel},
         }
         uid = (await self.place.create("computedomains", DOMAINS_PATH, body))["metadata"]["uid"]
         await controller.quiet(60)
-        path = f"{_SETS_PATH}/{names.daemonset_name(NAME, uid)}"
-        return Domain(NAME, uid, await self.place.get("daemonsets", path))
+        path = f"{_SETS_PATH}/{names.daemonset_name(self.name, uid)}"
+        return Domain(self.name, uid, await self.place.get("daemonsets", path))
 
     async def _race(self, controller: ControllerProcess, domain: Domain) -> Figures:
         before = _Sight(await controller.state(), controller.usage(), self.place.cpu(), await self.place.watched())
         tally = self.place.wire.tally = Tally()
-        path = f"{DOMAINS_PATH}?fieldSelector=metadata.name%3D{NAME}&watch=true"
+        path = f"{DOMAINS_PATH}?fieldSelector=metadata.name%3D{self.name}&watch=true"
         line = await self.place.wire.watch(Ask(AGENT, "watch", "computedomains", path), self._saw)
         sampler = asyncio.create_task(self._sample(controller))
         own, began = time.process_time(), time.monotonic()
@@ -135,7 +165,7 @@ class Joining:
             await asyncio.sleep(SAMPLE_SECONDS)
 
     async def _stuck(self) -> str:
-        status = (await self.place.get("computedomains", f"{DOMAINS_PATH}/{NAME}")).get("status", {})
+        status = (await self.place.get("computedomains", f"{DOMAINS_PATH}/{self.name}")).get("status", {})
         ready = sum(bool(node.daemon_ready) for node in self.nodes)
         said = "; ".join(f"{c['type']}={c['status']}: {c['message']}" for c in status.get("conditions", ()))
         return f"not ready within {self.crowd.limit:.0f} s; {ready} daemons are ready; {said}"

@@ -81,7 +81,7 @@ class Place:
             path = f"/api/v1/namespaces/{names.DRIVER_NAMESPACE}/serviceaccounts"
             await self._offer("serviceaccounts", path, account)
         async with asyncio.timeout(START_LIMIT):
-            while not await self._serves():
+            while not await self._serves():  # noqa: ASYNC110 - another program's state; it has no event
                 await asyncio.sleep(0.1)
 
     async def _serves(self) -> bool:
@@ -102,12 +102,24 @@ class Place:
         """Read something as whoever measures."""
         return msgspec.json.decode(await self.wire.send(Ask(AGENT, "get", resource, path)))
 
+    async def there(self, path: str) -> bool:
+        """Whether an object exists."""
+        try:
+            await self.wire.send(Ask(AGENT, "get", "object", path))
+        except Refusal as error:
+            if error.code != 404:
+                raise
+            return False
+        return True
+
     async def create(self, resource: str, path: str, body: dict[str, Any], agent: str = AGENT) -> Any:
         """Make something."""
         ask = Ask(agent, "create", resource, path, msgspec.json.encode(body))
         return msgspec.json.decode(await self.wire.send(ask))
 
-    async def patch(self, resource: str, path: str, body: Any, agent: str = AGENT, how: str = "merge-patch+json") -> Any:
+    async def patch(
+        self, resource: str, path: str, body: Any, agent: str = AGENT, how: str = "merge-patch+json"
+    ) -> Any:
         """Change something."""
         ask = Ask(agent, "patch", resource, path, msgspec.json.encode(body), f"application/{how}")
         return msgspec.json.decode(await self.wire.send(ask))

@@ -67,7 +67,7 @@ class Domain:
 
 @define(eq=False)
 class ScriptedNode:
-    """One node. `daemon_ready` and `told`: when its daemon's pod was written Ready, and when it knew that it may go on."""
+    """One node. `daemon_ready`: when its daemon's pod was written Ready. `told`: when it knew that it may go on."""
 
     wire: Wire
     number: int
@@ -75,6 +75,7 @@ class ScriptedNode:
     clique: str
     daemon_ready: float = field(default=0.0, init=False)
     told: float = field(default=0.0, init=False)
+    pod_name: str = field(default="", init=False)
     heard: int = field(default=0, init=False)
     """Events of its roster, at plugin and daemon."""
     _listed: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -99,6 +100,11 @@ class ScriptedNode:
         """Of its daemon's pod."""
         return f"10.{self.number // 62500}.{self.number // 250 % 250}.{self.number % 250 + 1}"
 
+    @property
+    def slice_name(self) -> str:
+        """Of its ResourceSlice."""
+        return f"00000-{names.CD_DRIVER}-{self.name}-00000"
+
     def objects(self) -> dict[str, dict[str, Any]]:
         """What is there before anybody joins: the Node and its ResourceSlice, by plural."""
         attributes = {"type": {"string": "channel"}, "id": {"int": 0}, "clique": {"string": self.clique}}
@@ -109,13 +115,12 @@ class ScriptedNode:
             "devices": [{"name": "channel-0", "attributes": attributes}],
         }
         labels = {"kubernetes.io/hostname": self.name, "nvidia.com/gpu.present": "true"}
-        slice_name = f"00000-{names.CD_DRIVER}-{self.name}-00000"
         return {
             "nodes": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": labels}},
             "resourceslices": {
                 "apiVersion": "resource.k8s.io/v1",
                 "kind": "ResourceSlice",
-                "metadata": {"name": slice_name},
+                "metadata": {"name": self.slice_name},
                 "spec": spec,
             },
         }
@@ -137,7 +142,7 @@ class ScriptedNode:
     async def _daemon_pod(self, domain: Domain) -> str:
         """Made, bound, running with its address; its name."""
         meta, template = domain.daemon_set["metadata"], domain.daemon_set["spec"]["template"]
-        name = f"{meta['name']}-{self.number:05d}"
+        name = self.pod_name = f"{meta['name']}-{self.number:05d}"
         owner = {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": meta["name"], "uid": meta["uid"]}
         body = {
             "apiVersion": "v1",
@@ -201,7 +206,9 @@ class ScriptedNode:
         for item in listing["items"]:
             saw(msgspec.convert(item, _Roster))
         version = listing["metadata"]["resourceVersion"]
-        target = f"{ROSTERS_PATH}{query}&watch=true&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds=3000"
+        target = (
+            f"{ROSTERS_PATH}{query}&watch=true&allowWatchBookmarks=true&resourceVersion={version}&timeoutSeconds=3000"
+        )
 
         def on_line(line: bytes) -> None:
             event = _EVENTS.decode(line)

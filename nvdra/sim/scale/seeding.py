@@ -38,14 +38,14 @@ class Seeded:
         return f"{SETS_PATH}/{names.daemonset_name(self.name, self.uid)}"
 
 
-async def seed(place: Place, first: int, count: int) -> list[Seeded]:
+async def seed(place: Place, prefix: str, first: int, count: int) -> list[Seeded]:
     """`count` more, numbered from `first`. The status is the one that a controller gave to a sample."""
-    status = await _sample(place, f"sample-{first}")
+    status = await _sample(place, f"{prefix}-sample-{first}")
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def one(number: int) -> Seeded:
         async with slots:
-            return await _provision(place, f"domain-{number:05d}", status)
+            return await _provision(place, f"{prefix}-{number:05d}", status)
 
     return list(await asyncio.gather(*(one(number) for number in range(first, first + count))))
 

@@ -242,7 +242,9 @@ class Wire:
 
     async def _bytes(self, ask: Ask) -> bytes:
         end = self.access.endpoint
-        head = f"{ask.method} {end.prefix}{ask.target} HTTP/1.1\r\nHost: {end.authority}\r\nUser-Agent: {ask.agent}/0\r\n"
+        head = (
+            f"{ask.method} {end.prefix}{ask.target} HTTP/1.1\r\nHost: {end.authority}\r\nUser-Agent: {ask.agent}/0\r\n"
+        )
         head += "Accept: application/json\r\n"
         if authorization := await self.access.credentials.header():
             head += f"Authorization: {authorization}\r\n"

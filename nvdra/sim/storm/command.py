@@ -27,13 +27,17 @@ class _Told:
 
 @click.command()
 @click.option("--seed", default=1, show_default=True, help="The first seed.")
-@click.option("--steps", default=1000, show_default=True, help="Steps in all; each is a moment at which a fault may come.")
+@click.option(
+    "--steps", default=1000, show_default=True, help="Steps in all; each is a moment at which a fault may come."
+)
 @click.option("--each", default=1500, show_default=True, help="Steps of one seed; then comes the next seed.")
 @click.option("--shrink", default=150, show_default=True, help="Storms to try in making a failure small; 0: none.")
 @click.option("--lines", default=80, show_default=True, help="Lines of a failure's story; 0: all.")
 @click.option("--folder", type=click.Path(path_type=Path), help="Where failures are written: script, story, diagram.")
 @click.option("--replay", type=click.Path(path_type=Path, exists=True), help="A script of --folder, to be run again.")
-@click.option("--sieve", "scenario", type=click.Choice(["all", *SCENARIOS]), help="Sieve's three perturbations instead.")
+@click.option(
+    "--sieve", "scenario", type=click.Choice(["all", *SCENARIOS]), help="Sieve's three perturbations instead."
+)
 @click.option("--quiet", is_flag=True, help="No line for a good storm.")
 def storm(scenario: str | None, replay: Path | None, quiet: bool, **options: Any) -> None:
     """Everything of the driver together on virtual time, with faults of every kind, from one seed."""

@@ -21,6 +21,8 @@ class Disk:
     files: dict[str, bytes] = field(factory=dict)
     devices: dict[str, tuple[int, int]] = field(factory=dict)
     changed: Callable[[str], None] = lambda _: None
+    removed: dict[str, int] = field(factory=dict)
+    """How often a folder was removed: a mount of it from before shows nothing any more."""
 
     def put(self, path: str, content: bytes) -> None:
         """A whole file, at once."""
@@ -29,6 +31,7 @@ class Disk:
 
     def drop(self, path: str) -> None:
         """A file, or a folder with all that is in it."""
+        self.removed[path] = self.removed.get(path, 0) + 1
         gone = [file for file in self.files if file == path or file.startswith(f"{path}/")]
         for file in gone:
             del self.files[file]
@@ -87,6 +90,10 @@ class DiskView:
     grip: Grip
     mounts: Mapping[str, str] = field(factory=dict)
     odds: Odds = field(factory=lambda: DISK_ODDS)
+    _mounted: dict[str, int] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._mounted.update({outside: self.disk.removed.get(outside, 0) for outside in self.mounts.values()})
 
     def read(self, path: Path) -> bytes | None:
         """The content, or None when there is no such file."""
@@ -120,6 +127,8 @@ class DiskView:
         text = str(path)
         for inside, outside in self.mounts.items():
             if text == inside or text.startswith(f"{inside}/"):
+                if self._mounted[outside] != self.disk.removed.get(outside, 0):
+                    raise Again(f"cannot open {path}: the folder that was mounted there is gone")
                 return f"{outside}{text[len(inside) :]}"
         return text
 

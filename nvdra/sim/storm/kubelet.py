@@ -68,7 +68,10 @@ class Kubelet:
             await self.wire.create(kinds.NODES, body)
         there = await self.wire.get(kinds.NODES, node.name)
         conditions = with_condition(dig(there, "status", "conditions") or [], "Ready", "True", "KubeletReady")
-        if conditions != dig(there, "status", "conditions") or dig(there, "status", "nodeInfo", "bootID") != node.boot_id:
+        if (
+            conditions != dig(there, "status", "conditions")
+            or dig(there, "status", "nodeInfo", "bootID") != node.boot_id
+        ):
             status = {**body["status"], "conditions": conditions}
             await self.wire.patch(kinds.NODES, node.name, {"status": status}, subresource="status")
 

@@ -162,7 +162,9 @@ class Observer:
             self.released.discard(key)
             return
         if key not in self.released and key not in self.may_go:
-            self.world.broken(f"the worker of claim {record['name']} on {node.name} is let go before its domain is ready")
+            self.world.broken(
+                f"the worker of claim {record['name']} on {node.name} is let go before its domain is ready"
+            )
         self.released.add(key)
 
     def _forgotten(self, node: Node, records: Json) -> None:
@@ -192,7 +194,9 @@ class Observer:
             if other is container or other.ended is not None or other.daemon is not None or shares:
                 continue
             if any(path.startswith(CHANNELS) for path in other.devices):
-                self.world.broken(f"two claims on {node.name} have a channel: of {name} and of {other.pod['metadata']['name']}")
+                self.world.broken(
+                    f"two claims on {node.name} have a channel: of {name} and of {other.pod['metadata']['name']}"
+                )
 
     def imex(self, node: Node, instance: Instance) -> None:
         """An nvidia-imex takes its place in a domain."""

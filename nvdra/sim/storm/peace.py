@@ -3,7 +3,16 @@
 from attrs import frozen
 
 from nvdra.api import names
-from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NODES, PODS, RESOURCE_CLAIMS, RESOURCE_SLICES, ROSTERS
+from nvdra.api.kinds import (
+    CLAIM_TEMPLATES,
+    COMPUTE_DOMAINS,
+    DAEMON_SETS,
+    NODES,
+    PODS,
+    RESOURCE_CLAIMS,
+    RESOURCE_SLICES,
+    ROSTERS,
+)
 from nvdra.api.kind import Kind
 from typing import Any
 from nvdra.sim.kube.shapes import deleting, dig, name, namespace, phase
@@ -47,7 +56,9 @@ class Peace:
         late = [name(pod) for pod in bound if phase(pod) != "Running"]
         found = [f"{', '.join(late)} do not run, though {len(nodes)} nodes are there for {called}"] if late else []
         said = dig(domain, "status", "status")
-        return [*found, f"{called} is {said}, though all its nodes are there"] if said != "Ready" and not late else found
+        return (
+            [*found, f"{called} is {said}, though all its nodes are there"] if said != "Ready" and not late else found
+        )
 
     def left(self) -> list[str]:
         """What is still there of ours when users have taken everything away."""
@@ -70,8 +81,11 @@ class Peace:
     def remembered(self) -> list[str]:
         """What the controllers and plugins still keep in mind, though nothing of it is there."""
         engines = {f"plugin@{n.name}": n.engine for n in self.world.nodes.values() if n.plugin.alive and n.engine}
-        engines |= {life.name: self.world.engines[life.name] for life in self.world.controllers
-                    if life.alive and life.name in self.world.engines}
+        engines |= {
+            life.name: self.world.engines[life.name]
+            for life in self.world.controllers
+            if life.alive and life.name in self.world.engines
+        }
         return [f"{who} remembers {key}" for who, engine in engines.items() for key in engine.cells]
 
 

@@ -176,9 +176,7 @@ class PodWorker:
             return True
         patch = {"metadata": {"uid": uid(self.pod)}, "status": status}
         try:
-            done = await self.wire.patch(
-                kinds.PODS, name(self.pod), patch, namespace(self.pod), subresource="status"
-            )
+            done = await self.wire.patch(kinds.PODS, name(self.pod), patch, namespace(self.pod), subresource="status")
         except NotFound:
             return True
         except Again:

@@ -49,7 +49,9 @@ SCENARIOS: Final[Mapping[str, Scenario]] = {
     "two-nodes": Scenario(Shape((1, 1), 1), [(0, "team alpha 2")], _ends("alpha")),
     "two-cliques": Scenario(Shape((1, 1, 2, 2), 1), [(0, "team alpha 4")], _ends("alpha")),
     "job": Scenario(
-        Shape((1, 1), 1), [(0, "domain alpha 2"), (0.5, "worker alpha n0 6"), (0.5, "worker alpha n1 6")], _ends("alpha")
+        Shape((1, 1), 1),
+        [(0, "domain alpha 2"), (0.5, "worker alpha n0 6"), (0.5, "worker alpha n1 6")],
+        _ends("alpha"),
     ),
     "deletion": Scenario(
         Shape((1, 1), 1), [(0, "team alpha 2")], [(0.0, "undomain alpha"), (1.5, "unworker alpha n0"), *_ends("alpha")]

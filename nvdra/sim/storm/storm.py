@@ -20,6 +20,8 @@ from nvdra.sim.storm.world import Shape, World
 SETTLES_IN: Final = 400.0
 ENDS_IN: Final = 600.0
 QUIET: Final = 150.0
+FORGETS_IN: Final = 700.0
+"""A cell whose last news was lost is looked at again with its resync, after ten minutes."""
 STRAGGLERS: Final = 25.0
 """So long a request may have been under way."""
 LONGEST: Final = 3600.0
@@ -175,7 +177,7 @@ class Storm:
             await self.moves.users.do(f"undomain {called}")
         await self._becomes(peace.left, ENDS_IN, "everything was deleted, and after")
         await self._quiet()
-        await self._becomes(peace.remembered, 30.0, "nothing is left, and after")
+        await self._becomes(peace.remembered, FORGETS_IN, "nothing is left, and after")
 
     async def _becomes(self, left: Callable[[], list[str]], limit: float, when: str) -> None:
         """Until nothing is left of what hinders."""
@@ -188,6 +190,8 @@ class Storm:
         before = len(self.world.trace.lines)
         await self._sleep(QUIET)
         lines = self.world.trace.lines[before:]
-        ours = [line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))]
+        ours = [
+            line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))
+        ]
         if ours:
             self.world.broken(f"nothing changes, and {ours[0].who} {ours[0].text} ({len(ours)} times in all)")

@@ -47,9 +47,7 @@ LATE: Final = " (late)"
 class Client(InProcess):
     """The object store, at this moment or as it was."""
 
-    def list_at(
-        self, version: int, kind: Kind[T], namespace: str, labels: str, fields: str
-    ) -> Listing[T]:
+    def list_at(self, version: int, kind: Kind[T], namespace: str, labels: str, fields: str) -> Listing[T]:
         """A list as it was at that version; of now, where that is forgotten."""
         ref = self._ref(kind, "", namespace)
         selector = selectors.parse(ref.resource, labels, fields)

@@ -125,7 +125,7 @@ def up(version: str = NEWEST, name: str = "bed", nodes: int = 2) -> Cluster:
     begun = time.monotonic()
     cluster = Cluster(layout, _outer(layout))
     _await_ready(cluster)
-    tools.wrappers(layout.root / "bin", cluster.pid, layout.kubeconfig)
+    tools.wrappers(layout.root / "bin", cluster.pid, layout.kubeconfig, layout.kubectl_cache)
     binaries.say(f"Kubernetes {wanted.version} with {nodes} nodes is up after {time.monotonic() - begun:.1f} s")
     return cluster
 

@@ -90,6 +90,11 @@ class Layout:
     def kubeconfig(self) -> Path:
         return self.kubeconfig_of("admin")
 
+    @property
+    def kubectl_cache(self) -> Path:
+        """What kubectl remembers of this bed's API server, and of no other's at the same address."""
+        return self.root / "kubectl-cache"
+
     def kubeconfig_of(self, who: str) -> Path:
         return self.root / "kubeconfigs" / who
 
