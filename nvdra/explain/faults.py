@@ -202,7 +202,21 @@ FAULTS: Final = (
     ),
 )
 
-WAITS: Final = (
+HINTS: Final = (
+    Fault(
+        "no-plugin",
+        "the driver's kubelet plugin does not run on a node where a worker waits",
+        "",
+        "no kubelet plugin of the driver runs on",
+        "do the plugin's affinity, node selector and tolerations (chart value kubeletPlugin) fit that node?",
+    ),
+    Fault(
+        "plugin-not-ready",
+        "the driver's kubelet plugin is not ready on a node where a worker waits",
+        "",
+        "the kubelet plugin's pod",
+        "see kubectl logs --all-containers of that pod: its init container names a wrong driver root",
+    ),
     Fault(
         "no-free-node",
         "no node with a free channel has room for a worker",
@@ -219,13 +233,15 @@ WAITS: Final = (
         "nodes join when a worker with this domain's claim is scheduled there: start the workers that are missing",
     ),
 )
-"""No faults: what one waits for while all is well."""
+"""What is seen by looking at several objects, or is no fault: `nvdra explain` alone says it, where nothing is wrong
+beside it.
+"""
 
 
 def todo_of(texts: Iterable[str]) -> tuple[str, ...]:
-    """What to do about what these texts name; where they name nothing wrong, about what is waited for."""
+    """What to do about what these texts name; where they name no fault, what they hint at."""
     said = list(texts)
-    for table in (FAULTS, WAITS):
+    for table in (FAULTS, HINTS):
         found = tuple(fault.todo for fault in table if any(fault.says in text for text in said))
         if found:
             return found

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvdra.explain.account import Account, ConditionTold, EventTold, FactTold, LifeTold, NodeTold, PodTold
-from nvdra.explain.faults import FAULTS, WAITS, todo_of
+from nvdra.explain.faults import FAULTS, HINTS, todo_of
 from nvdra.explain.text import WIDTH, ago, text_of
 
 NAME = st.text("abc-", min_size=1, max_size=25)
@@ -56,7 +56,7 @@ def test_a_time_is_told_as_people_do():
 
 def test_each_fault_has_its_own_words():
     """No two faults would be taken for one another, and each has a way out that its own words lead to."""
-    for fault in (*FAULTS, *WAITS):
+    for fault in (*FAULTS, *HINTS):
         assert todo_of([f"node-1: {fault.says}; and more"]) == (fault.todo,)
     assert todo_of(["all is well"]) == ()
     assert todo_of(["node-1 has not joined", FAULTS[0].says]) == (FAULTS[0].todo,)
