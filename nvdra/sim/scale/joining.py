@@ -201,6 +201,8 @@ class Joining:
             "most keys waiting": max(self.queue, default=0),
             "controller CPU, s": round(after.usage.cpu - before.usage.cpu, 2),
             "controller CPU a node, ms": round((after.usage.cpu - before.usage.cpu) * 1e3 / nodes, 1),
+            "controller memory before, MiB": round(before.usage.resident),
+            "controller memory after, MiB": round(after.usage.resident),
             "controller memory at its peak, MiB": round(after.usage.peak),
             "API server CPU, s": round(after.server - before.server, 2) if self.place.pids else None,
             "CPU of the scripted nodes, s": round(own, 2),
