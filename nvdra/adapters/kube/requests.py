@@ -40,6 +40,8 @@ class Requests:
     rng: random.Random = field(factory=random.Random)
     limits: Limits = field(factory=Limits)
     http: HttpClient = field(init=False)
+    _busy_until: float = field(default=0.0, init=False)
+    """Until then the server wants peace: all calls of this client wait, not only the one that was turned away."""
 
     def __attrs_post_init__(self) -> None:
         """One HTTP client for all calls."""
@@ -63,13 +65,14 @@ class Requests:
                 break
             refused = refused or failure.code == HTTPStatus.UNAUTHORIZED
             waited += wait
+            self._busy_until = max(self._busy_until, self.clock() + wait)
             await asyncio.sleep(wait)
         raise failure.error(call, self.server)
 
     @contextlib.asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Stream]:
         """An answer that goes on; raised when its status is no success."""
-        await self.bucket.take()
+        await self._turn()
         started = self.clock()
         async with contextlib.AsyncExitStack() as stack:
             try:
@@ -93,8 +96,13 @@ class Requests:
         """Break off what is under way."""
         await self.http.close()
 
-    async def _answer(self, call: Call, *, fresh: bool) -> Response:
+    async def _turn(self) -> None:
+        if (left := self._busy_until - self.clock()) > 0:
+            await asyncio.sleep(left)
         await self.bucket.take()
+
+    async def _answer(self, call: Call, *, fresh: bool) -> Response:
+        await self._turn()
         headers = await self._headers(call, fresh=fresh)
         started = self.clock()
         try:

@@ -30,6 +30,20 @@ async def test_turned_away_and_let_in(script, client, wire):
     assert (await client.create(EVENTS, {}, "ns")).metadata.name == "e"
 
 
+async def test_who_was_turned_away_speaks_for_all(script, client, wire):
+    """While one call waits for a busy server, the others of the same process wait too, and are not sent to be refused."""
+    found = wire.reply(200, {"metadata": {"name": "a"}})
+    script.gives(wire.reply(429, wire.failure(429), Retry_After=1), found, found)
+    first = asyncio.create_task(client.get(NODES, "a"))
+    while not script.asked or not client._requests._busy_until:
+        await asyncio.sleep(0)
+    second = asyncio.create_task(client.get(NODES, "a"))
+    for _ in range(100):
+        await asyncio.sleep(0.001)
+        assert len(script.asked) == 1
+    assert [(await call).metadata.name for call in (first, second)] == ["a", "a"]
+
+
 async def test_turned_away_for_too_long(script, client, wire):
     """A server that asks for more than ten seconds gets them from the engine, not from us."""
     script.gives(wire.reply(429, wire.failure(429, message="busy"), Retry_After=20))
