@@ -181,7 +181,9 @@ def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: Finding) -> str:
     if not formed.holds:
         return formed.because
     late = [f"{entry.nodeName} {entry.message}" for entry in drawn.entries if entry.status != "Ready"]
-    return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} of {len(seen.members)} nodes are ready"
+    return (
+        f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} of {len(seen.members)} nodes are ready"
+    )
 
 
 def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:
