@@ -4,6 +4,7 @@
 #   make test    what a change has to pass: lint, tests, coverage of the pure parts
 #   make lint    ruff, mypy, import contracts
 #   make bench   measurements
+#   make storm   a million steps of storm, and Sieve's perturbations at every place (about an hour; STEPS=, SEED=)
 #   make cluster       a real Kubernetes cluster of two nodes on this machine (root, Linux, Go); make cluster-down ends it
 #   make test-cluster  the tests that need one, which they bring up and end; KUBERNETES=1.33.13 on the oldest release
 #   make image         an OCI archive of nvdra, without Docker
@@ -17,12 +18,14 @@ PIP    := $(BIN)/python -m pip install --quiet --disable-pip-version-check --roo
 DEV     = $(shell $(BIN)/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["dev"])')
 PYTEST ?= $(BIN)/python -m pytest
 KUBERNETES ?= 1.37.2
+STEPS  ?= 1000000
+SEED   ?= 1
 
 # Parts without a clock and without IO: nothing in them is left to judgement, so every branch is tested.
 PURE   := nvdra/core/*,nvdra/draw/*,nvdra/domains/*/facts.py,nvdra/domains/*/snapshot.py
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench docs clean cluster cluster-binaries cluster-down test-cluster image
+.PHONY: help demo test lint bench storm docs clean cluster cluster-binaries cluster-down test-cluster image
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,6 +45,10 @@ lint: $(VENV)/.develops
 
 bench: $(VENV)/.develops
 	$(BIN)/python -m tests.bench $(PARTS)
+
+storm: $(VENV)/.runs
+	$(BIN)/nvdra sim storm --seed $(SEED) --steps $(STEPS) --quiet --folder storms
+	$(BIN)/nvdra sim sieve --quiet
 
 cluster: $(VENV)/.develops
 	@$(BIN)/python -m tests.cluster.bed up --kubernetes $(KUBERNETES)

@@ -70,17 +70,17 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     asyncio.run(guarded())
 
 
-async def _client(options: dict[str, Any], component: str, observe: Callable[..., None]) -> Any:
+async def _client(options: dict[str, Any], component: str, observe: Callable[..., None], kept: int = 4) -> Any:
+    from nvdra.adapters.http.client import Limits
     from nvdra.adapters.kube.client import KubeClient
     from nvdra.adapters.kube.config import load
 
-    access = load(options["kubeconfig"])
-    return KubeClient(access, component, options["kube_api_qps"], options["kube_api_burst"], observe)
+    pace = options["kube_api_qps"], options["kube_api_burst"]
+    return KubeClient(load(options["kubeconfig"]), component, *pace, observe, limits=Limits(kept=kept))
 
 
-# there is one of it, and what paces it is the API server: it has 8 requests under way at most
 @click.command()
-@common(qps=500.0, burst=1000)
+@common(qps=500.0, burst=1000)  # there is one of it; the API server paces it, for few of its requests are under way
 @option("--pod-name", "POD_NAME", "nvdra-controller", "This pod.")
 @option("--image-name", "IMAGE_NAME", "nvdra", "Image of the IMEX daemons.")
 @option("--image-pull-policy", "IMAGE_PULL_POLICY", "IfNotPresent", "Their pull policy.")
@@ -112,7 +112,7 @@ async def _controller(options: dict[str, Any]) -> None:
 
     metrics = Metrics()
     host, port = endpoint(options["http_endpoint"])
-    client = await _client(options, "controller", metrics.requested)
+    client = await _client(options, "controller", metrics.requested, kept=16)  # there is one of it, not one a node
     lease_client = await _client(options, "controller", metrics.requested)
     try:
         daemons = DaemonSettings(

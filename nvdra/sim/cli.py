@@ -5,6 +5,7 @@ import json
 import signal
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 from attrs import frozen
@@ -110,6 +111,37 @@ def demo(plain: bool, keep_going: bool) -> None:
 
     if not asyncio.run(run(live=sys.stdout.isatty() and not plain, keep_going=keep_going)):
         raise NvdraError("the demo did not go as it should; the lines marked ✗ say where")
+
+
+@sim.command()
+@click.option("--seed", default=1, show_default=True, help="The first seed.")
+@click.option("--steps", default=1000, show_default=True, help="Steps in all; at each of them a fault may come.")
+@click.option("--each", default=1500, show_default=True, help="Steps of one seed; then comes the next seed.")
+@click.option("--shrink", default=150, show_default=True, help="Storms to try in making a failure small; 0: none.")
+@click.option("--lines", default=80, show_default=True, help="Last lines of a failure's story; 0: all.")
+@click.option("--folder", type=click.Path(path_type=Path), help="Where a failure is written: script, story, diagram.")
+@click.option("--replay", type=click.Path(path_type=Path, exists=True), help="A script of --folder, to be run again.")
+@click.option("--quiet", is_flag=True, help="No line for a good storm.")
+def storm(**options: Any) -> None:
+    """Everything of the driver together on virtual time, with faults of every kind, from one seed."""
+    from nvdra.sim.storm.command import Telling, replayed, storms
+
+    telling = Telling(options["shrink"], options["lines"], options["folder"], options["quiet"])
+    if options["replay"] is not None:
+        replayed(options["replay"], telling)
+        return
+    storms(options["seed"], options["steps"], options["each"], telling)
+
+
+@sim.command()
+@click.argument("scenario", default="all")
+@click.option("--every", default=1, show_default=True, help="Disturb each so manieth place only.")
+@click.option("--quiet", is_flag=True, help="Only the outcome.")
+def sieve(scenario: str, every: int, quiet: bool) -> None:
+    """One crash, one look into the past, one time of blindness at each step of a scenario, one at a time."""
+    from nvdra.sim.storm.command import sieved
+
+    sieved(scenario, every, quiet=quiet)
 
 
 sim.add_command(scale)

@@ -6,10 +6,10 @@ import attrs
 import pytest
 
 from nvdra.adapters.kube.reflector import Reflector
+from nvdra.api import kinds
 from nvdra.api.local import RECORDS
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node
-from nvdra.api import kinds
 from nvdra.apps.recovery import Recovery
 from nvdra.core.findings import Finding
 from nvdra.domains.channel_claim import facts as channel_facts
@@ -17,9 +17,7 @@ from nvdra.domains.channel_claim import label as channel_label
 from nvdra.domains.channel_claim import things as channel_things
 from nvdra.domains.compute_domain import facts as domain_facts
 from nvdra.domains.compute_domain import things as domain_things
-from nvdra.domains.imex_domain import facts as imex_facts
 from nvdra.domains.imex_domain import roster as imex_roster
-from nvdra.domains.imex_domain import things as imex_things
 
 Patch = pytest.MonkeyPatch
 

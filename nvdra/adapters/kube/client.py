@@ -11,6 +11,7 @@ import msgspec
 from attrs import define, field
 
 from nvdra import __version__
+from nvdra.adapters.http.client import Limits
 from nvdra.adapters.kube.answers import Call, failure_in_watch
 from nvdra.adapters.kube.config import Access
 from nvdra.adapters.kube.decoding import UNREADABLE, decode_line, decode_object, decode_page, lines
@@ -46,6 +47,7 @@ class KubeClient:
     idle: float = 120.0
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(factory=random.Random)
+    limits: Limits = field(factory=Limits)
     _requests: Requests = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -59,6 +61,7 @@ class KubeClient:
             idle=self.idle,
             clock=self.clock,
             rng=self.rng,
+            limits=self.limits,
         )
 
     async def close(self) -> None:

@@ -81,11 +81,8 @@ def all_ready(seen: ComputeDomainSnapshot) -> Finding:
     """Every node that joined is ready."""
     late = [member for member in seen.members if not member.ready]
     if not late:
-        return Finding(
-            True,
-            f"{len(seen.members)} of {len(seen.members)} nodes are ready",
-            sources_of(seen.members) or _joined(seen),
-        )
+        count = len(seen.members)
+        return Finding(True, f"{count} of {count} nodes are ready", sources_of(seen.members) or _joined(seen))
     return Finding(False, _who(late), sources_of(late))
 
 

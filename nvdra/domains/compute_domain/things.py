@@ -1,6 +1,8 @@
 """What a ComputeDomain keeps present and absent. Each compares, acts and stops; each is safe on stale sight."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
@@ -22,6 +24,7 @@ from nvdra.ports import Announcer, Cluster, Json, Subject
 
 MOST_NAMED = 10
 """So many workloads are named, and told, when their domain is deleted."""
+AT_ONCE = 16  # nodes given back together: one after another, thousands would take minutes
 
 
 @frozen(eq=False)
@@ -163,12 +166,10 @@ class DaemonTemplate:
 
 @frozen(eq=False)
 class DaemonSet:
-    """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete).
-
-    `found_right`: which one of a domain was, and for which spec. The store keeps the same object until it changes.
-    """
+    """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete)."""
 
     ports: Ports
+    # the very object, which the store keeps until it changes, and the spec that it is right for
     found_right: dict[str, tuple[objects.DaemonSet, ComputeDomainSpec]] = field(factory=dict)
 
     async def present(self, seen: ComputeDomainSnapshot) -> None:
@@ -255,11 +256,14 @@ class NodeLabels:
             return
         await confirm_gone(self.ports.cluster, self.ports.store, seen)
         await self._warn(seen)
-        for node in seen.nodes:
-            try:
-                await take_label(self.ports.cluster, node.metadata.name, seen.uid)
-            except (Conflict, NotFound):
-                continue  # another domain's by now, or no node any more: the watch will say so
+        for first in range(0, len(seen.nodes), AT_ONCE):
+            taking = (self._take(node.metadata.name, seen.uid) for node in seen.nodes[first : first + AT_ONCE])
+            for trouble in filter(None, await asyncio.gather(*taking, return_exceptions=True)):
+                raise trouble
+
+    async def _take(self, node: str, uid: str) -> None:
+        with suppress(Conflict, NotFound):  # another domain's by now, or no node any more: the watch will say so
+            await take_label(self.ports.cluster, node, uid)
 
     async def _warn(self, seen: ComputeDomainSnapshot) -> None:
         about = subject(seen)

@@ -181,9 +181,8 @@ def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: Finding) -> str:
     if not formed.holds:
         return formed.because
     late = [f"{entry.nodeName} {entry.message}" for entry in drawn.entries if entry.status != "Ready"]
-    return (
-        f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} of {len(seen.members)} nodes are ready"
-    )
+    count = len(seen.members)
+    return f"waiting for {'; '.join(late[:3])}" if late else f"{count} of {count} nodes are ready"
 
 
 def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:

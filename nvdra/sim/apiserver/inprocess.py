@@ -127,6 +127,7 @@ def _copied(body: Any) -> Any:
 
 
 def typed(kind: Kind[T], entry: Entry) -> T:
+    """An entry as the kind's class."""
     version = "" if kind.version == entry.resource.versions[0] and kind.group == entry.resource.group else kind.version
     if kind.group == "events.k8s.io":
         version = kind.api_version

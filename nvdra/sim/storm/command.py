@@ -1,13 +1,12 @@
-"""`nvdra sim storm`: storms from the command line, their failures told small."""
+"""`nvdra sim storm` and `nvdra sim sieve`: run from the command line, failures told small."""
 
 import json
 from pathlib import Path
-from typing import Any
 
 import click
 from attrs import frozen
 
-from nvdra.errors import NvdraError
+from nvdra.errors import ConfigError, NvdraError
 from nvdra.sim.storm.fate import script_of
 from nvdra.sim.storm.shrink import Shrinker, counted
 from nvdra.sim.storm.sieve import SCENARIOS, sieve
@@ -17,52 +16,48 @@ from nvdra.sim.storm.world import Shape
 
 
 @frozen
-class _Told:
-    """How much is told of a failure."""
+class Telling:
+    """How much is told, and where a failure is written."""
 
-    shrink: int
-    lines: int
-    folder: Path | None
-
-
-@click.command()
-@click.option("--seed", default=1, show_default=True, help="The first seed.")
-@click.option(
-    "--steps", default=1000, show_default=True, help="Steps in all; each is a moment at which a fault may come."
-)
-@click.option("--each", default=1500, show_default=True, help="Steps of one seed; then comes the next seed.")
-@click.option("--shrink", default=150, show_default=True, help="Storms to try in making a failure small; 0: none.")
-@click.option("--lines", default=80, show_default=True, help="Lines of a failure's story; 0: all.")
-@click.option("--folder", type=click.Path(path_type=Path), help="Where failures are written: script, story, diagram.")
-@click.option("--replay", type=click.Path(path_type=Path, exists=True), help="A script of --folder, to be run again.")
-@click.option(
-    "--sieve", "scenario", type=click.Choice(["all", *SCENARIOS]), help="Sieve's three perturbations instead."
-)
-@click.option("--quiet", is_flag=True, help="No line for a good storm.")
-def storm(scenario: str | None, replay: Path | None, quiet: bool, **options: Any) -> None:
-    """Everything of the driver together on virtual time, with faults of every kind, from one seed."""
-    told = _Told(options["shrink"], options["lines"], options["folder"])
-    if scenario is not None:
-        _sieve(scenario)
-        return
-    if replay is not None:
-        outcome = play(_read(replay))
-        _line(outcome)
-        _end([outcome] if outcome.broken else [], told)
-        return
-    _end(_storms(options["seed"], options["steps"], options["each"], quiet=quiet), told)
+    shrink: int = 0
+    lines: int = 80
+    folder: Path | None = None
+    quiet: bool = False
 
 
-def _storms(seed: int, steps: int, each: int, *, quiet: bool) -> list[Outcome]:
+def storms(seed: int, steps: int, each: int, telling: Telling) -> None:
+    """Seed after seed, until so many steps are done; the first failure is told in full."""
     failed, done, seconds = [], 0, 0.0
     while done < steps:
         outcome = play(Plan(seed, min(each, steps - done)))
-        if outcome.broken or not quiet:
+        if outcome.broken or not telling.quiet:
             _line(outcome)
         failed += [outcome] if outcome.broken else []
         seed, done, seconds = seed + 1, done + max(1, outcome.steps), seconds + outcome.seconds
     click.echo(f"{done} steps in {seconds:.1f} s: {done / seconds:.0f} steps a second; {len(failed)} failures")
-    return failed
+    _end(failed, telling)
+
+
+def replayed(script: Path, telling: Telling) -> None:
+    """A written script, once more."""
+    outcome = play(_read(script))
+    _line(outcome)
+    _end([outcome] if outcome.broken else [], telling)
+
+
+def sieved(scenario: str, every: int, *, quiet: bool) -> None:
+    """One scenario of Sieve's, or "all"."""
+    if scenario != "all" and scenario not in SCENARIOS:
+        raise ConfigError(f"scenario {scenario!r}: all, {', '.join(SCENARIOS)}")
+    wrong = 0
+    for name in SCENARIOS if scenario == "all" else [scenario]:
+        found = sieve(name, every, (lambda _: None) if quiet else click.echo)
+        click.echo(found.summary)
+        for place in found.wrong:
+            click.echo(f"  ✗ {place}")
+        wrong += len(found.wrong)
+    if wrong:
+        raise NvdraError(f"{wrong} disturbed runs ended otherwise than the undisturbed one")
 
 
 def _line(outcome: Outcome) -> None:
@@ -74,20 +69,20 @@ def _line(outcome: Outcome) -> None:
     )
 
 
-def _end(failed: list[Outcome], told: _Told) -> None:
+def _end(failed: list[Outcome], telling: Telling) -> None:
     """The first failure is told in full."""
     if not failed:
         return
     outcome = failed[0]
     small = outcome
-    if told.shrink:
+    if telling.shrink:
         click.echo(f"making it smaller: {counted(outcome)} at first")
-        small = Shrinker(outcome.broken, told.shrink, lambda line: click.echo(f"  {line}")).shrink(outcome)
+        small = Shrinker(outcome.broken, telling.shrink, lambda line: click.echo(f"  {line}")).shrink(outcome)
         click.echo(f"{counted(small)} are enough")
-    for line in story(small.trace.lines, told.lines):
+    for line in story(small.trace.lines, telling.lines):
         click.echo(line)
-    if told.folder is not None:
-        _write(small, told.folder)
+    if telling.folder is not None:
+        _write(small, telling.folder)
     raise NvdraError(f"seed {outcome.plan.seed}: {small.broken}")
 
 
@@ -113,15 +108,3 @@ def _read(path: Path) -> Plan:
     found = json.loads(path.read_text())
     shape = Shape(tuple(found["cliques"]), found["controllers"])
     return Plan(found["seed"], found["steps"], script_of(found["script"]), found["until"], shape)
-
-
-def _sieve(scenario: str) -> None:
-    wrong = []
-    for name in SCENARIOS if scenario == "all" else [scenario]:
-        found = sieve(name)
-        click.echo(found.summary)
-        for place in found.wrong:
-            click.echo(f"  ✗ {place}")
-        wrong += found.wrong
-    if wrong:
-        raise NvdraError(f"{len(wrong)} disturbed runs ended otherwise than the undisturbed one")

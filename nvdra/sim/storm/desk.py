@@ -1,4 +1,4 @@
-"""The kubelet's claims on virtual time: prepared for whom, checkpointed on the node's disk (dra-protocol.md §2.3 to 2.6)."""
+"""The kubelet's claims on virtual time: prepared for whom, and checkpointed on disk (dra-protocol.md §2.3 to 2.6)."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""A node's disk in memory: what is written is synced, and survives every process; /run and /dev do not survive a boot."""
+"""A node's disk in memory: what is written is synced and survives every process; /run and /dev end with the boot."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

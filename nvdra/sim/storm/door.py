@@ -1,4 +1,4 @@
-"""The plugin's door to the kubelet, without gRPC: calls are tasks of the plugin, and end with it or with their caller."""
+"""The plugin's door to the kubelet, without gRPC: calls are tasks of the plugin, and end with it or their caller."""
 
 import asyncio
 from collections.abc import Callable, Sequence

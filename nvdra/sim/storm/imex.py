@@ -1,4 +1,4 @@
-"""A pretend nvidia-imex on virtual time: reads its files when it starts, needs the node's one session, becomes ready."""
+"""A pretend nvidia-imex on virtual time: it reads its files at its start, and needs the node's one session."""
 
 import asyncio
 import signal

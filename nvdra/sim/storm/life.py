@@ -151,7 +151,7 @@ class Life:
         self._task.add_done_callback(self._ended)
 
     def kill(self) -> None:
-        """kill -9."""
+        """As kill -9 does."""
         if self.edge is not None:
             self.edge.die()
 

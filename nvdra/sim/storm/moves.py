@@ -86,8 +86,8 @@ class Moves:
 
     async def do(self, line: str) -> None:
         """Do it."""
-        self.world.trace.note("move", line, "fate", to=line.split()[-1])
         verb, *words = line.split()
+        self.world.trace.note("move", line, "fate", to=words[-1] if words else "API")
         if verb in self.users.acts:
             await self.users.do(line)
             return

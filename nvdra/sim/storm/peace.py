@@ -1,20 +1,20 @@
 """What must be so when the storm is over: everything converges, every deletion ends, nothing is left, nobody writes."""
 
+from typing import Any
+
 from attrs import frozen
 
 from nvdra.api import names
+from nvdra.api.kind import Kind
 from nvdra.api.kinds import (
     CLAIM_TEMPLATES,
     COMPUTE_DOMAINS,
     DAEMON_SETS,
-    NODES,
     PODS,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
     ROSTERS,
 )
-from nvdra.api.kind import Kind
-from typing import Any
 from nvdra.sim.kube.shapes import deleting, dig, name, namespace, phase
 from nvdra.sim.storm.node import CDI, DOMAINS, RECORDS
 from nvdra.sim.storm.world import World
@@ -67,8 +67,8 @@ class Peace:
         found = [f"{kind.kind} {namespace(body)}/{name(body)}" for kind in kinds for body in view.all(kind)]
         found += [f"DaemonSet {name(body)}" for body in view.all(DAEMON_SETS)]
         ours = {names.DOMAIN_LABEL, names.CLIQUE_LABEL, names.JOIN_LABEL}
-        for node in view.all(NODES):
-            found += [f"label {label} of {name(node)}" for label in ours & set(node["metadata"].get("labels") or {})]
+        for labelled, labels in view.labels():
+            found += [f"label {label} of {labelled}" for label in sorted(ours & set(labels))]
         for node in self.world.nodes.values():
             disk = node.disk
             for folder in (CDI, RECORDS, DOMAINS):

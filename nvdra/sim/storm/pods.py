@@ -157,8 +157,7 @@ class PodWorker:
             else:
                 break
         self._over = True
-        while not self._gone and not finished(self.pod) and not await self._report():
-            await asyncio.sleep(RETRY)
+        await self._told()
         await self._leaving.wait()
         while not self._gone:
             try:
@@ -168,6 +167,13 @@ class PodWorker:
             else:
                 break
         self.node.containers.pop(uid(self.pod), None)
+
+    async def _told(self) -> None:
+        """Its last status, until it is written."""
+        while not self._gone and not finished(self.pod):
+            if await self._report():
+                return
+            await asyncio.sleep(RETRY)
 
     async def _report(self) -> bool:
         """Write the status if it differs; False: it has to be tried again."""

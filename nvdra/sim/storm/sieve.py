@@ -1,4 +1,4 @@
-"""Sieve's question, place by place: what does one crash, one look into the past, one missed event do to a whole life?
+"""Sieve's question, place by place: what one crash, one look into the past, one missed event does to a whole life.
 
 A scenario is run without a fault, and each step of the driver noted. Then it is run again for each step and each of the
 three perturbations, with that one alone, and its middle and its end are compared with the undisturbed run's.
@@ -100,7 +100,8 @@ class Trial:
         return self
 
     async def _life(self) -> None:
-        fate = Fate(7, calm=True, disturbed=self.disturbed, places=self.places if self.disturbed is None else None)
+        places = self.places if self.disturbed is None else None
+        fate = Fate(7, script=(), calm=True, disturbed=self.disturbed, places=places)
         world = World(fate, self.scenario.shape)
         with heard(world):
             try:

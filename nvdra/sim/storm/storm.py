@@ -1,4 +1,4 @@
-"""One storm: a world of one seed, faults until so many steps are done, then calm, and the question what has become of it."""
+"""One storm: a world of one seed, faults until so many steps are done, then calm, and a look at what became of it."""
 
 import asyncio
 import gc
@@ -34,6 +34,44 @@ SHAPES: Final = (
     Shape((1,)),
     Shape((1, 1, 1, 2, 0)),
 )
+
+
+KINDS: Final = [
+    "lost",
+    "unanswered",
+    "slow",
+    "busy",
+    "ghost",
+    "die-before",
+    "die-after",
+    "lag",
+    "twice",
+    "broken",
+    "expired",
+    "stale",
+    "disk-before",
+    "disk-after",
+]
+ACTS: Final = [
+    "kill",
+    "term",
+    "power-off",
+    "cut",
+    "vanish",
+    "train",
+    "api-restart",
+    "api-forget",
+    "api-away",
+    "strip",
+    "stranger",
+    "foreign",
+    "force-pod",
+    "tear-off",
+    "smash",
+    "imex-crash",
+    "imex-stuck",
+    "kill-daemon",
+]
 
 
 @frozen
@@ -92,13 +130,9 @@ def play(plan: Plan) -> Outcome:
 def weather_of(seed: int) -> Odds:
     """Each seed favours some faults and leaves others out: a storm of everything at once hides what two of it do."""
     fate = Fate(seed)
-    kinds = ("lost", "unanswered", "slow", "busy", "ghost", "die-before", "die-after", "lag", "twice", "broken")
-    kinds += ("expired", "stale", "disk-before", "disk-after")
-    acts = ("kill", "term", "power-off", "cut", "vanish", "train", "api-restart", "api-forget", "api-away", "strip")
-    acts += ("stranger", "foreign", "force-pod", "tear-off", "smash", "imex-crash", "imex-stuck", "kill-daemon")
     weights = ("0", "0", "1", "1", "3", "8")
-    found = {kind: float(fate.pick(weights, "weather", kind)) for kind in kinds}
-    found |= {act: min(2.0, float(fate.pick(weights, "weather", act))) for act in acts}
+    found = {kind: float(fate.pick(weights, "weather", kind)) for kind in KINDS}
+    found |= {act: min(2.0, float(fate.pick(weights, "weather", act))) for act in ACTS}
     return found | {"pace": float(fate.pick(("0.3", "1", "2"), "weather", "pace"))}
 
 

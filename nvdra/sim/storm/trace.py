@@ -14,7 +14,7 @@ WHO: Final[ContextVar[str]] = ContextVar("WHO", default="world")
 
 @frozen
 class Line:
-    """One thing that happened. `to`: whom it was done to, for pictures; `kind`: step, write, move, fault, node, broken."""
+    """One thing that happened. `to`: whom it was done to; `kind`: step, write, move, fault, node, broken."""
 
     at: float
     who: str

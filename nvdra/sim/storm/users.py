@@ -93,7 +93,7 @@ class Users:
         await self.world.user.delete(kinds.PODS, f"{called}-{node}", SPACE)
 
     async def force_pod(self, node: str, which: str) -> None:
-        """kubectl delete pod --force, of a worker or a daemon on a node."""
+        """Kubectl delete pod --force, of a worker or a daemon on a node."""
         for pod in self.world.view.all(PODS):
             daemon = namespace(pod) == names.DRIVER_NAMESPACE
             if pod["spec"].get("nodeName") == node and daemon == (which == "daemon"):
@@ -109,7 +109,7 @@ class Users:
     async def smash(self, called: str, what: str) -> None:
         """Delete things of ours by hand."""
         found = self.world.view.find(COMPUTE_DOMAINS, called, SPACE)
-        kind: Kind[Any] = {"daemonset": DAEMON_SETS, "template": CLAIM_TEMPLATES}[what]
+        kind: Kind[Any] = DAEMON_SETS if what == "daemonset" else CLAIM_TEMPLATES
         for body in self.world.view.all(kind) if found is not None else ():
             labels = body["metadata"].get("labels") or {}
             if found is not None and labels.get(names.DOMAIN_LABEL) == found["metadata"]["uid"]:

@@ -86,9 +86,10 @@ class View:
         """Everything of ours that carries a domain's label; daemons' pods are the DaemonSet controller's."""
         left = [f"the label of {name}" for name in self.labelled(uid)]
         for kind in (DAEMON_SETS, CLAIM_TEMPLATES, ROSTERS):
-            for body in self.all(kind):
-                if (body["metadata"].get("labels") or {}).get(names.DOMAIN_LABEL) == uid:
-                    left.append(f"{kind.kind} {body['metadata']['name']}")
+            found = [b["metadata"] for b in self.all(kind)]
+            left += [
+                f"{kind.kind} {m['name']}" for m in found if (m.get("labels") or {}).get(names.DOMAIN_LABEL) == uid
+            ]
         return left
 
     def claims(self, uid: str) -> list[dict[str, Any]]:

@@ -1,17 +1,20 @@
 """What does not grow: the work for one more event, with the number of domains; and the work for many, with the nodes."""
 
 import asyncio
+from collections import Counter
 
 import pytest
 
 from nvdra.api import kinds, names
-from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec
+from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec, ComputeDomainStatus
 from nvdra.api.membership import member_of
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node, Pod, PodSpec
 from nvdra.apps.controller import Controller
 from nvdra.domains.compute_domain import snapshot as compute_domain
 from nvdra.domains.imex_domain import snapshot as imex_domain
+from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
+from nvdra.domains.imex_domain.things import TALKING, _pace_of_talk
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.store import Store
 from nvdra.sim import manifests
@@ -27,13 +30,14 @@ class Counted(Queue):
 
     def __init__(self):
         super().__init__(clock)
-        self.looks = []
+        self.looks, self.at = [], []
 
     def watch(self, engine):
         engine.queue, engine.store.wake = self, self.add
 
     async def get(self):
         self.looks.append(await super().get())
+        self.at.append(clock())
         return self.looks[-1]
 
 
@@ -59,6 +63,24 @@ async def _one_more_event(domains):
 async def test_one_more_event_costs_the_same_whatever_the_number_of_domains():
     """Among 2 or among 60: one look, no request."""
     assert await _one_more_event(2) == await _one_more_event(60) == (1, 0)
+
+
+@virtually
+async def test_what_was_first_seen_together_is_not_looked_at_again_together():
+    """60 domains of one second: within ten minutes each is looked at once more, and never a fifth of them in a second."""
+    little, queue = await Little.started(), Counted()
+    for number in range(60):
+        await little.domain(name=f"domain-{number}")
+    controller = Controller(little.client("controller"), wall=wall, watch_engine=queue.watch)
+    task = asyncio.create_task(controller.run())
+    await asyncio.sleep(30)
+    queue.looks.clear()
+    queue.at.clear()
+    await asyncio.sleep(600)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    assert len(set(queue.looks)) == 60
+    assert max(Counter(int(at) for at in queue.at).values()) < 12
 
 
 def a_store(nodes):
@@ -124,7 +146,7 @@ def test_a_large_domain_rests_after_a_look():
         return compute_domain.rest(compute_domain.ComputeDomainSnapshot(UID, 0.0, domain, members=seen.members))
 
     assert rest(72, 72) == 0
-    assert 0 < rest(600, 600) < rest(600, 601) < 0.1 < 1
+    assert 0 < rest(600, 600) < rest(600, 601) < 0.2
 
 
 @virtually
@@ -175,3 +197,16 @@ def test_lists_with_an_entry_for_each_node_have_one_owner():
         walk(crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"], crd["spec"]["names"]["kind"])
     grow = ("ComputeDomain.status.nodes", "ComputeDomain.status.imexDomains", "ComputeDomainClique.daemons")
     assert [found[path] for path in grow] == ["atomic"] * 3
+
+
+def test_the_more_rosters_the_less_often_each_tells_what_is_waited_for():
+    """A rack hears it every three to six seconds; with hundreds of cliques all of them together are told ten a second."""
+
+    def pace(cliques):
+        domain = ComputeDomain(status=ComputeDomainStatus(imexDomainCount=cliques))
+        return _pace_of_talk(ImexDomainSnapshot(UID, CLIQUE, 0.0, domain))
+
+    assert pace(1) == pace(7) == TALKING
+    for cliques in (56, 280, 556):
+        assert cliques / pace(cliques).quiet <= 10
+        assert pace(cliques).limit > pace(cliques).quiet
