@@ -49,6 +49,7 @@ async def pair(place: Place) -> Story:
     def played() -> None:
         place.user.apply(domain("pair", 2), worker("pair", 1))
         place.said("pair-1", "1 of 2")
+        place.said("pair-1", "FailedPrepareDynamicResources: ")
         place.user.apply(worker("pair", 2))
         place.runs("pair-1", "pair-2")
         until("the domain is Ready", lambda: place.is_ready("pair"), 20)
