@@ -1,4 +1,4 @@
-"""How long the guide's example takes on a bed that is up, step by step: `python -m tests.cluster.measure [ROUNDS]`.
+"""How long the guide's example takes on a bed that is up, step by step: `python -m tests.cluster.measure [ROUNDS] [--doc]`.
 
 The rows are those of the table that was made of the Go driver on the same bed (reference-driver.md §13.1).
 """
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from nvdra.api import names
 from nvdra.sim.manifests import example
-from tests.cluster import leftovers
+from tests.cluster import figures, installation, leftovers
 from tests.cluster.bed import cluster, tools
 from tests.cluster.bed.cluster import Cluster
+from tests.cluster.image import archive
 from tests.cluster.view import (
     CLAIMS,
     DOMAINS,
@@ -28,10 +29,12 @@ from tests.cluster.view import (
     filmed,
     pod_ready,
     running,
+    until,
 )
 
 NAME = "imex-channel-injection"
 Fits = Callable[[Shot], bool]
+Times = dict[str, float]
 OWN = {"uid": ""}
 """The ComputeDomain of the round that is measured."""
 
@@ -101,32 +104,52 @@ async def one_round(bed: Cluster, user: User, film: Film) -> dict[str, float]:
     return found
 
 
-async def measured(bed: Cluster, user: User, rounds: int) -> list[dict[str, float]]:
-    """So many rounds, one after another."""
+async def measured(bed: Cluster, user: User, rounds: int, others: int) -> tuple[list[Times], list[Times]]:
+    """So many rounds of the guide's example, one after another; then the other measurements."""
     async with filmed(bed.layout.kubeconfig, PODS, NODES, CLAIMS, DOMAINS, ROSTERS) as film:
         await film.first("the driver's pods are seen", lambda shot: shot.object["kind"] == "Pod")
-        found = []
+        found, more = [], []
         for _ in range(rounds):
             film.shots.clear()
             found.append(await one_round(bed, user, film))
-        return found
+        for _ in range(others):
+            film.shots.clear()
+            more.append(await figures.of_two(bed, user, film))
+        if others:
+            film.shots.clear()
+            more.append(await figures.of_late(bed, user, film))
+        return found, more
 
 
 def main(arguments: list[str]) -> int:
-    """Print the table: median, least and most."""
+    """Print the table: median, least and most. With --doc also of two workers and a late daemon, into the page."""
     found = cluster.running(os.environ.get("NVDRA_CLUSTER_NAME", "bed"))
     if found is None:
         print("no bed is up: make cluster", file=sys.stderr)
         return 1
     programs = tools.folder()
     user = User(Path(programs / "kubectl"), Path(programs / "helm"), found.layout.kubeconfig)
+    numbers = [int(word) for word in arguments if word.isdigit()]
+    with_page = "--doc" in arguments
     with found.entered():
-        rounds = asyncio.run(measured(found, user, int(arguments[0]) if arguments else 10))
-    print(f"{'ms after kubectl was started':<40} median    least     most   ({len(rounds)} rounds)")
-    for what in rounds[0]:
-        times = [one[what] for one in rounds]
-        print(f"{what:<40} {statistics.median(times):6.0f}   {min(times):6.0f}   {max(times):6.0f}")
+        _installed(found, user)
+        rounds, others = asyncio.run(measured(found, user, numbers[0] if numbers else 10, 3 if with_page else 0))
+    print(f"{'ms after kubectl was started':<48} median    least     most   ({len(rounds)} rounds)")
+    for one in (rounds, others):
+        for what in dict.fromkeys(name for times in one for name in times):
+            times = [times[what] for times in one if what in times]
+            print(f"{what:<48} {statistics.median(times):6.0f}   {min(times):6.0f}   {max(times):6.0f}")
+    if with_page:
+        figures.write(figures.page(rounds, others, found.layout.release.version))
     return 0
+
+
+def _installed(bed: Cluster, user: User) -> None:
+    """The driver as the tests install it, unless it is there."""
+    images = archive()
+    bed.bring_image(images)
+    installation.by_helm(user, images.stem)
+    until("the driver is ready", lambda: installation.ready(user), 90)
 
 
 if __name__ == "__main__":
