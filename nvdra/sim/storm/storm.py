@@ -205,12 +205,13 @@ class Storm:
         await self.moves.heal()
         await self._sleep(STRAGGLERS)
         await self._becomes(peace.unsettled, SETTLES_IN, "the storm is over, and after")
+        await self._quiet(QUIET / 3)
         for called in DOMAINS:
             for node in world.nodes:
                 await self.moves.users.do(f"unworker {called} {node}")
             await self.moves.users.do(f"undomain {called}")
         await self._becomes(peace.left, ENDS_IN, "everything was deleted, and after")
-        await self._quiet()
+        await self._quiet(QUIET)
         await self._becomes(peace.remembered, FORGETS_IN, "nothing is left, and after")
 
     async def _becomes(self, left: Callable[[], list[str]], limit: float, when: str) -> None:
@@ -218,11 +219,11 @@ class Storm:
         if not await self.world.until(lambda: not left(), limit) and not self.world.faults:
             self.world.broken(f"{when} {limit:.0f} s: {'; '.join(left()[:4])}")
 
-    async def _quiet(self) -> None:
+    async def _quiet(self, seconds: float) -> None:
         """Nobody of ours writes when nothing changes."""
         await self._sleep(STRAGGLERS)
         before = len(self.world.trace.lines)
-        await self._sleep(QUIET)
+        await self._sleep(seconds)
         lines = self.world.trace.lines[before:]
         ours = [
             line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))
