@@ -29,6 +29,7 @@ COMMANDS: Mapping[str, Entry] = {
     "prestart": Entry(
         "nvdra.apps.prestart:prestart", "Wait for the node's NVIDIA driver, and explain what is missing."
     ),
+    "explain": Entry("nvdra.apps.explain:explain", "Say why a ComputeDomain waits, and what to do next."),
     "install-crds": Entry("nvdra.apps.installation:install_crds", "Bring the cluster's CRDs up to date."),
     "uninstall-check": Entry("nvdra.apps.installation:uninstall_check", "Refuse while ComputeDomains are in use."),
     "sim": Entry("nvdra.sim.cli:sim", "A simulated rack, for demos and tests; no GPU and no cluster needed."),

@@ -49,6 +49,10 @@ class ApiError(Again):
         self.reason = reason
 
 
+class Forbidden(ApiError):
+    """403: an RBAC rule is missing. Told like a refusal, tried again as any other error."""
+
+
 class Conflict(ApiError):
     """409: somebody wrote in between, or a precondition (uid, resourceVersion, test) did not hold."""
 

@@ -1,8 +1,10 @@
-"""What all tests share: how hypothesis searches."""
+"""What all tests share: how hypothesis searches, and the real cluster of those that ask for one."""
 
 import os
 
 from hypothesis import HealthCheck, settings
+
+pytest_plugins = ("tests.cluster.fixtures",)
 
 # the same examples at every run: a test that fails here fails on every machine
 settings.register_profile(

@@ -38,7 +38,7 @@ class CdiFolder:
         try:
             found = json.loads(content)
             spec = _decode(found)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             return None
         # Whatever else is in there, a runtime would obey it: only what we would write ourselves counts.
         return spec if spec.kind == kind and encode(spec) == found else None

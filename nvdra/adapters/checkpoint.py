@@ -112,7 +112,7 @@ def decode(content: bytes) -> ClaimRecord:
     """A record from its file; ValueError names every fault at once."""
     try:
         found = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
     if not isinstance(found, dict):
         raise ValueError(f"a JSON object is expected, not {type(found).__name__}")  # noqa: TRY004  # one kind of fault

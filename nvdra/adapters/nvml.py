@@ -20,6 +20,8 @@ from nvdra.adapters.driver_root import LIBRARY_FOLDERS, NVML_LIBRARY, DriverRoot
 from nvdra.node import Fabric, Gpu, NvmlReading
 
 TIME_LIMIT: Final = 10.0
+MOST_GPUS: Final = 1024
+"""More than any node has: what a damaged library says must not fill our memory."""
 _one_at_a_time: Final = threading.Lock()
 
 
@@ -91,8 +93,10 @@ def _loaded(path: Path) -> Iterator[Any]:
 
 
 def _reading(pynvml: Any) -> NvmlReading:
-    driver = pynvml.nvmlSystemGetDriverVersion()
-    gpus = tuple(_gpu(pynvml, index) for index in range(pynvml.nvmlDeviceGetCount()))
+    driver, count = pynvml.nvmlSystemGetDriverVersion(), pynvml.nvmlDeviceGetCount()
+    if count > MOST_GPUS:
+        raise RuntimeError(f"it says that there are {count} GPUs, which cannot be: is the driver damaged?")
+    gpus = tuple(_gpu(pynvml, index) for index in range(count))
     return NvmlReading(driver_version=driver, gpus=gpus)
 
 

@@ -16,7 +16,7 @@ from nvdra.api.kind import Kind
 from nvdra.api.kinds import NODES, RESOURCE_SLICES
 from nvdra.api.resources import Attribute, Device, Pool, ResourceSlice
 from nvdra.errors import Again, Conflict, Gone, NotFound, Refused
-from nvdra.ports import Cluster, Json
+from nvdra.ports import Cluster, Json, WatchEvent
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +46,7 @@ class SlicePublisher:
     retry: float = RETRY_SECONDS
     _wanted: tuple[Device, ...] | None = field(default=None, init=False)
     _stored: tuple[Device, ...] | None = field(default=None, init=False)
+    _written: tuple[str, str] = field(default=("", ""), init=False)
     _settled: bool = field(default=False, init=False)
     _watched: bool = field(default=False, init=False)
     _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
@@ -85,9 +86,14 @@ class SlicePublisher:
         await self._repair()
         self._watched = True
         async for event in self.cluster.watch(self._kind, listing.version, fields=self._selector):
-            if event.type != "BOOKMARK":
+            if event.type != "BOOKMARK" and not self._own(event):
                 self._settled = False
                 await self._repair()
+
+    def _own(self, event: WatchEvent[ResourceSlice]) -> bool:
+        """What we wrote and nobody has touched since: told to us by its answer already."""
+        meta = event.object.metadata
+        return event.type != "DELETED" and (meta.uid, meta.resourceVersion) == self._written
 
     async def _repair(self) -> None:
         if self._wanted is not None:
@@ -152,6 +158,7 @@ class SlicePublisher:
         if stored not in (self._wanted, self._stored):
             log.warning("the API server keeps another ResourceSlice than was sent: %s, not %s", stored, self._wanted)
         self._stored = stored
+        self._written = (slice_.metadata.uid, slice_.metadata.resourceVersion)
 
     async def _manifest(self, generation: int) -> Json:
         try:

@@ -134,10 +134,20 @@ def _applying(
     result: AllocationResult, configs: Sequence[tuple[AllocationConfig, DeviceConfig]], where: str
 ) -> DeviceConfig:
     kind = _type_of(result, where)
+    other = ""
     for entry, config in reversed(configs):
         named = result.request in entry.requests or result.request.partition("/")[0] in entry.requests
-        if named and _TYPE_OF[type(config)] != kind:
-            raise ConfigError(f"{where}: a {type(config).__name__} cannot be applied to device {result.device}")
-        if named or (not entry.requests and _TYPE_OF[type(config)] == kind):
+        fits = _TYPE_OF[type(config)] == kind
+        if fits and (named or not entry.requests):
             return config
+        if named:
+            raise ConfigError(f"{where}: {_misfit(config, result)}")
+        if not entry.requests:
+            other = other or _misfit(config, result)
+    if other:  # the scheduler clears `requests` where all are named (1.37), so this may have been meant for us
+        raise ConfigError(f"{where}: {other}")
     raise ConfigError(f"{where}: no config says which ComputeDomain device {result.device} is for")
+
+
+def _misfit(config: DeviceConfig, result: AllocationResult) -> str:
+    return f"a {type(config).__name__} cannot be applied to device {result.device}"

@@ -16,6 +16,8 @@ SUCCESS: Final = 0
 ZERO_UUID: Final = "00000000-0000-0000-0000-000000000000"
 
 _STATES: Final = {1: "not started", 2: "in progress"}
+_LOOK: Final = "see Fabric in nvidia-smi -q and the fabric manager on this node"
+_TRAINING: Final = f"it goes on by itself when the fabric is up; if not, {_LOOK}"
 _VERSION: Final = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:[-+ ].*)?", re.ASCII)
 
 
@@ -43,7 +45,7 @@ def clique_of(reading: NvmlReading) -> Clique:
         if _id(gpu.fabric) != _id(first.fabric):
             return _unknown(
                 f"GPUs differ: {_name(first)} is in {_id(first.fabric) or 'no fabric'}, "
-                f"{_name(gpu)} in {_id(gpu.fabric) or 'no fabric'}"
+                f"{_name(gpu)} in {_id(gpu.fabric) or 'no fabric'}; {_LOOK}"
             )
     found = _id(first.fabric)
     count = f"{len(reading.gpus)} GPU{'s' if len(reading.gpus) > 1 else ''}"
@@ -71,9 +73,10 @@ def _fault(fabric: Fabric | None) -> str:
     if fabric is None or fabric.state == NOT_SUPPORTED:
         return ""
     if fabric.state != COMPLETED:
-        return f"fabric registration is {_STATES.get(fabric.state, f'in unknown state {fabric.state}')}"
+        state = _STATES.get(fabric.state, f"in unknown state {fabric.state}")
+        return f"fabric registration is {state}; {_TRAINING}"
     if fabric.status != SUCCESS:
-        return f"fabric registration failed with NVML status {fabric.status}"
+        return f"fabric registration failed with NVML status {fabric.status}; {_LOOK}"
     return ""
 
 

@@ -1,8 +1,9 @@
 """Who has joined a ComputeDomain, who of them is ready, and what is waited for. Pure."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
-from attrs import frozen
+from attrs import field, frozen
 
 from nvdra.api import names
 from nvdra.api.meta import Condition
@@ -11,6 +12,11 @@ from nvdra.api.resources import ResourceSlice
 
 CLIQUE_ATTRIBUTE = "clique"
 """On channel-0 of a node's ResourceSlice: the plugin's own NVML reading. Absent while it is not known."""
+
+MAKE_ROOM = "make room for it there, or let it ask for less (chart value imexDaemons.resources.requests)"
+CHECK_IMAGE = "check the driver's image and its pull secrets"
+NAMED = 3
+"""So many nodes are named; the others are counted."""
 
 
 @frozen
@@ -25,6 +31,18 @@ class Member:
     pod: str = ""
     trouble: str = ""
     claim: str = ""
+    namespace: str = field(default="", eq=False)
+    """The daemon pod's."""
+    worry: str = ""
+    """What a ready daemon says all the same: whom it does not reach."""
+
+    @property
+    def source(self) -> str:
+        """The object that says how it stands, and the field of it."""
+        if not self.pod:
+            return f"Node {self.name} metadata.labels"
+        where = f"{self.namespace}/{self.pod}" if self.namespace else self.pod
+        return f"Pod {where} status.conditions[Ready]"
 
     @property
     def fabric(self) -> bool:
@@ -94,7 +112,14 @@ def member_of(node: Node, published: ResourceSlice | None, pods: Iterable[Pod]) 
         return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble, claim=claim)
     ready = pod.ready and not pod.metadata.deleting
     why = "" if ready else _why_not_ready(pod)
-    return Member(name, clique, ready, pod.status.podIP, why, pod.metadata.name, trouble, claim)
+    meta, note = pod.metadata, pod.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+    worry = note if ready and note.startswith(names.WORRY) else ""
+    return Member(name, clique, ready, pod.status.podIP, why, meta.name, trouble, claim, meta.namespace, worry)
+
+
+def sources_of(members: Iterable[Member]) -> str:
+    """Where it stands how these do: the first few, for a large domain has thousands."""
+    return ", ".join(member.source for member in islice(members, NAMED))
 
 
 def waiting_text(wanted: int, members: Sequence[Member]) -> str:
@@ -105,8 +130,8 @@ def waiting_text(wanted: int, members: Sequence[Member]) -> str:
     if not late and not missing:
         return ""
     total = max(wanted, len(members))
-    parts = [f"{member.name} {member.why}" for member in late[:3]]
-    parts += [f"{len(late) - 3} more are not ready"] if len(late) > 3 else []  # noqa: PLR2004 - three names, then a number
+    parts = [f"{member.name} {member.why}" for member in late[:NAMED]]
+    parts += [f"{len(late) - NAMED} more are not ready"] if len(late) > NAMED else []
     parts += [f"{missing} of {wanted} nodes {'has' if missing == 1 else 'have'} not joined"] if missing else []
     return f"waiting for {total - ready} of {total} nodes: {'; '.join(parts)}"
 
@@ -132,25 +157,28 @@ def _why_not_ready(pod: Pod) -> str:
     if pod.metadata.deleting:
         return f"has an IMEX daemon that is going away (pod {pod.metadata.name})"
     note = pod.metadata.annotations.get(names.NOTE_ANNOTATION)
-    if note and not note.startswith(names.WOKEN):
+    if note and not note.startswith((names.WOKEN, names.WORRY)):
         return f"has an IMEX daemon that is not ready: {note}"
     for status in pod.status.containerStatuses:
-        said = _container_trouble(status)
+        said = container_trouble(status)
         if said:
             return f"has an IMEX daemon that is not ready: {said}"
     unscheduled = _condition(pod.status.conditions, "PodScheduled")
     if unscheduled and unscheduled.status == "False":
-        return f"cannot run its IMEX daemon: {unscheduled.message or unscheduled.reason}"
+        said = (unscheduled.message or unscheduled.reason).rstrip(".")
+        return f"cannot run its IMEX daemon: {said}; {MAKE_ROOM}"
     return f"has an IMEX daemon that is starting (pod {pod.metadata.name})"
 
 
-def _container_trouble(status: ContainerStatus) -> str:
+def container_trouble(status: ContainerStatus) -> str:
+    """Why a container does not run, as its kubelet says; "" when that is not known, or it does."""
     ended = status.state.terminated or status.lastState.terminated
     if ended and (ended.message or ended.exitCode):
         return ended.message.strip() or f"its container ended with exit code {ended.exitCode} ({ended.reason})"
     waiting = status.state.waiting
     if waiting and waiting.reason not in ("", "ContainerCreating", "PodInitializing"):
-        return f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+        said = f"{waiting.reason}: {waiting.message}" if waiting.message else waiting.reason
+        return f"{said}; {CHECK_IMAGE}" if "Pull" in waiting.reason else said
     return ""
 
 

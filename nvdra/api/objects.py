@@ -4,6 +4,9 @@ Decoded straight from the wire (msgspec ignores the fields we do not name). Neve
 patches, or manifests that we own entirely.
 """
 
+from collections.abc import Iterator, Mapping
+
+import msgspec
 from attrs import field, frozen
 
 from nvdra.api.meta import Condition, Meta
@@ -69,6 +72,14 @@ class ContainerStatus:
 
 
 @frozen
+class PodClaimStatus:
+    """`status.resourceClaimStatuses[]`: the claim that was made for an entry of the spec."""
+
+    name: str = ""
+    resourceClaimName: str | None = None
+
+
+@frozen
 class PodStatus:
     """`status` of a Pod."""
 
@@ -76,6 +87,7 @@ class PodStatus:
     podIP: str = ""
     conditions: tuple[Condition, ...] = ()
     containerStatuses: tuple[ContainerStatus, ...] = ()
+    resourceClaimStatuses: tuple[PodClaimStatus, ...] = ()
 
 
 @frozen
@@ -119,6 +131,8 @@ class PodResourceClaim:
     """`spec.resourceClaims[]`."""
 
     name: str = ""
+    resourceClaimName: str | None = None
+    resourceClaimTemplateName: str | None = None
 
 
 @frozen
@@ -150,6 +164,13 @@ class Pod:
         return self.spec.nodeName
 
     @property
+    def claim_names(self) -> tuple[str, ...]:
+        """The ResourceClaims that it holds, as far as they exist."""
+        named = [entry.resourceClaimName for entry in self.spec.resourceClaims]
+        made = [entry.resourceClaimName for entry in self.status.resourceClaimStatuses]
+        return tuple(dict.fromkeys(name for name in (*named, *made) if name))
+
+    @property
     def ready(self) -> bool:
         """The kubelet says that it is Ready."""
         return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
@@ -164,21 +185,70 @@ class DaemonSetStatus:
 
 
 @frozen
+class Packed(Mapping[str, object]):
+    """A JSON object as its bytes: a tenth of what it takes unpacked, where thousands are kept and few are looked at."""
+
+    packed: bytes
+
+    def unpacked(self) -> dict[str, object]:
+        """The object itself."""
+        found: dict[str, object] = msgspec.json.decode(self.packed)
+        return found
+
+    def __getitem__(self, key: str) -> object:
+        return self.unpacked()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.unpacked())
+
+    def __len__(self) -> int:
+        return len(self.unpacked())
+
+
+@frozen
 class DaemonSet:
     """A DaemonSet; `spec` as it came, to be held against the manifest that we want."""
 
     metadata: Meta = Meta()
-    spec: dict[str, object] = field(factory=dict)
+    spec: Mapping[str, object] = field(factory=dict)
     status: DaemonSetStatus = DaemonSetStatus()
+
+    def __attrs_post_init__(self) -> None:
+        """As soon as it is decoded; msgspec knows no converters."""
+        if not isinstance(self.spec, Packed):
+            object.__setattr__(self, "spec", Packed(msgspec.json.encode(self.spec)))
+
+
+@frozen
+class EventSource:
+    """`source` of an Event."""
+
+    component: str = ""
 
 
 @frozen
 class Event:
-    """A core/v1 Event, as far as we read our own back."""
+    """A core/v1 Event, as far as it is read back and shown."""
 
     metadata: Meta = Meta()
     reason: str = ""
     message: str = ""
+    type: str = ""
+    count: int | None = None
+    lastTimestamp: str | None = None
+    eventTime: str | None = None
+    source: EventSource | None = None
+    reportingComponent: str = ""
+
+    @property
+    def teller(self) -> str:
+        """Who wrote it."""
+        return self.reportingComponent or (self.source.component if self.source else "")
+
+    @property
+    def at(self) -> str:
+        """When it was last told, as text that sorts."""
+        return self.lastTimestamp or self.eventTime or self.metadata.creationTimestamp or ""
 
 
 @frozen

@@ -81,11 +81,26 @@ class ResourceClaimStatus:
 
 
 @frozen
+class ClaimDevices:
+    """`spec.devices` of a ResourceClaim, as far as it tells the driver something."""
+
+    config: tuple[AllocationConfig, ...] = ()
+
+
+@frozen
+class ResourceClaimSpec:
+    """`spec` of a ResourceClaim."""
+
+    devices: ClaimDevices = ClaimDevices()
+
+
+@frozen
 class ResourceClaim:
     """A ResourceClaim (status is the same in v1, v1beta2 and v1beta1)."""
 
     metadata: Meta = Meta()
     status: ResourceClaimStatus = ResourceClaimStatus()
+    spec: ResourceClaimSpec = ResourceClaimSpec()
 
 
 _Int: TypeAlias = int  # the fields of an Attribute are named like their types

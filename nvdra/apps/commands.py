@@ -20,12 +20,12 @@ def option(flag: str, env: str, default: Any, text: str, **more: Any) -> Callabl
     return click.option(flag, envvar=env, default=default, show_default=True, show_envvar=True, help=text, **more)
 
 
-def common(command: Callable[..., Any]) -> Callable[..., Any]:
+def common(qps: float, burst: int) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Flags that every process has."""
-    for flag in (
+    flags = (
         option("--kubeconfig", "KUBECONFIG", "", "Kubeconfig file; empty: in the cluster."),
-        option("--kube-api-qps", "KUBE_API_QPS", 50.0, "Requests a second to the API server."),
-        option("--kube-api-burst", "KUBE_API_BURST", 100, "Requests at once to the API server."),
+        option("--kube-api-qps", "KUBE_API_QPS", qps, "Requests a second to the API server."),
+        option("--kube-api-burst", "KUBE_API_BURST", burst, "Requests at once to the API server."),
         option("--namespace", "NAMESPACE", names.DRIVER_NAMESPACE, "The driver's own namespace."),
         option("--http-endpoint", "HTTP_ENDPOINT", "", "Address of metrics and health, such as :8080; empty: none."),
         option("--metrics-path", "METRICS_PATH", "/metrics", "Where metrics are."),
@@ -33,9 +33,14 @@ def common(command: Callable[..., Any]) -> Callable[..., Any]:
         option("--statecharts", "STATECHARTS", "", "Folder with statecharts that replace ours."),
         option("--log-level", "LOG_LEVEL", "info", "debug, info, warning or error."),
         option("--log-format", "LOG_FORMAT", "text", "text or json."),
-    ):
-        command = flag(command)
-    return command
+    )
+
+    def added(command: Callable[..., Any]) -> Callable[..., Any]:
+        for flag in flags:
+            command = flag(command)
+        return command
+
+    return added
 
 
 def endpoint(text: str) -> tuple[str, int | None]:
@@ -65,16 +70,17 @@ def run(main: Callable[[], Coroutine[Any, Any, Any]]) -> None:
     asyncio.run(guarded())
 
 
-async def _client(options: dict[str, Any], component: str, observe: Callable[..., None]) -> Any:
+async def _client(options: dict[str, Any], component: str, observe: Callable[..., None], kept: int = 4) -> Any:
+    from nvdra.adapters.http.client import Limits
     from nvdra.adapters.kube.client import KubeClient
     from nvdra.adapters.kube.config import load
 
-    access = load(options["kubeconfig"])
-    return KubeClient(access, component, options["kube_api_qps"], options["kube_api_burst"], observe)
+    pace = options["kube_api_qps"], options["kube_api_burst"]
+    return KubeClient(load(options["kubeconfig"]), component, *pace, observe, limits=Limits(kept=kept))
 
 
 @click.command()
-@common
+@common(qps=500.0, burst=1000)  # there is one of it; the API server paces it, for few of its requests are under way
 @option("--pod-name", "POD_NAME", "nvdra-controller", "This pod.")
 @option("--image-name", "IMAGE_NAME", "nvdra", "Image of the IMEX daemons.")
 @option("--image-pull-policy", "IMAGE_PULL_POLICY", "IfNotPresent", "Their pull policy.")
@@ -106,7 +112,7 @@ async def _controller(options: dict[str, Any]) -> None:
 
     metrics = Metrics()
     host, port = endpoint(options["http_endpoint"])
-    client = await _client(options, "controller", metrics.requested)
+    client = await _client(options, "controller", metrics.requested, kept=16)  # there is one of it, not one a node
     lease_client = await _client(options, "controller", metrics.requested)
     try:
         daemons = DaemonSettings(
@@ -147,7 +153,7 @@ async def _controller(options: dict[str, Any]) -> None:
 
 
 @click.command("kubelet-plugin")
-@common
+@common(qps=50.0, burst=100)
 @option("--node-name", "NODE_NAME", None, "This node.", required=True)
 @option("--pod-uid", "POD_UID", "", "This pod's uid, for rolling updates; empty: fixed socket names.")
 @option("--cdi-root", "CDI_ROOT", "/var/run/cdi", "Folder of CDI files.")

@@ -15,6 +15,7 @@ from nvdra.adapters.kube.events import EventAnnouncer
 from nvdra.adapters.kube.reflector import Reflector
 from nvdra.api import kinds, names
 from nvdra.apps import statecharts
+from nvdra.apps.blindness import Blindness
 from nvdra.domains.compute_domain import facts as domain_facts
 from nvdra.domains.compute_domain import snapshot as domain_snapshot
 from nvdra.domains.compute_domain import things as domain_things
@@ -100,6 +101,7 @@ class Controller:
             group.create_task(announcer.run())
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
+            group.create_task(Blindness(self.reflectors, engine.store, announcer).run())
             group.create_task(engine.run(self.settings.workers))
 
     def _bind(self, engine: Engine, announcer: Announcer) -> None:
@@ -116,9 +118,10 @@ class Controller:
                 statecharts.interpreter(domain_snapshot.KIND, override),
                 domain_facts.FACTS,
                 domain_things.things(domain_ports),
-                domain_snapshot.observe,
+                domain_snapshot.View().observe,
                 StatusReport(domain_ports, self.wall),
                 title=lambda seen: seen.domain.metadata.path if seen.domain else "",
+                rest=domain_snapshot.rest,
                 backoff_limit=BACKOFF_LIMIT,
                 announce=_teller(announcer, domain_things.subject),
             )

@@ -6,6 +6,8 @@ import logging
 import socket
 from collections.abc import Callable, Mapping
 
+from attrs import define
+
 from nvdra.adapters.http.server import Answer, Handler, HttpServer, Request
 from nvdra.domains.imex_daemon.status import Voice
 from nvdra.errors import ConfigError
@@ -15,13 +17,24 @@ STILL = 60.0
 """A supervision that has not looked at anything for so long is stuck: it looks every few seconds."""
 
 
-def routes(voice: Voice, hold: float, clock: Callable[[], float]) -> Mapping[str, Handler]:
-    """`hold`: seconds that a start-up probe is held until IMEX is ready; less than the probe's own limit."""
+@define
+class _Told:
+    """What the kubelet was told last."""
 
-    async def startupz(_: Request) -> Answer:
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(hold):
-                await voice.ready.wait()
+    ready: bool = False
+
+
+def routes(voice: Voice, hold: float, clock: Callable[[], float]) -> Mapping[str, Handler]:
+    """`hold`: seconds that the kubelet's probe is held until IMEX is ready; less than the probe's own limit."""
+    told = _Told()
+
+    async def wait(_: Request) -> Answer:
+        """Held, unless the kubelet takes us for ready and has to hear that we are not."""
+        if not told.ready:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(hold):
+                    await voice.ready.wait()
+        told.ready = voice.status.ready
         return _readiness(voice)
 
     async def readyz(_: Request) -> Answer:
@@ -31,7 +44,7 @@ def routes(voice: Voice, hold: float, clock: Callable[[], float]) -> Mapping[str
         still = clock() - voice.looked_at
         return Answer(200, b"ok\n") if still < STILL else Answer(503, f"nothing looked at for {still:.0f} s\n".encode())
 
-    return {"/startupz": startupz, "/readyz": readyz, "/livez": livez}
+    return {"/readyz/wait": wait, "/readyz": readyz, "/livez": livez}
 
 
 async def serve(server: HttpServer, address: str, port: int, door: socket.socket | None = None) -> None:

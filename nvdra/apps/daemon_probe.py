@@ -25,15 +25,20 @@ class Imex(Protocol):
 
 @frozen
 class Rhythm:
-    """Seconds between questions. At first often: a start is over in a second, and each second is a user's."""
+    """Seconds between questions. At first often: a start is over in a second, and each second is a user's.
 
+    `breath`: from the first line that it prints to the question, as lines come in bursts.
+    """
+
+    breath: float = 0.03
     starting: float = 0.15
     starting_for: float = 10.0
     waiting: float = 0.5
     ready: float = 5.0
     view_first: float = 3.0
     view_waiting: float = 5.0
-    view_ready: float = 30.0
+    view_ready: float = 4.0
+    """A peer that is lost is named within ten seconds; asking costs what the question for the state costs."""
 
 
 RHYTHM: Final = Rhythm()
@@ -56,11 +61,14 @@ class Probe:
 
     async def _follow_state(self) -> None:
         changed = self._listen()
+        self.child.on_heard.append(changed.set)
         while True:
             life = self.child.life
             if life.running:
                 self._read(life, *await self._state())
             await _pause(changed, self._until_next(life) if life.running else None)
+            await asyncio.sleep(self.rhythm.breath)
+            changed.clear()
 
     async def _follow_view(self) -> None:
         changed = self._listen()

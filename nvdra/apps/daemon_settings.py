@@ -25,7 +25,7 @@ _LIBRARIES: Final = ("usr/lib64", "usr/lib/x86_64-linux-gnu", "usr/lib/aarch64-l
 
 @frozen
 class ImexDaemonSettings:
-    """One daemon. `health_port` None: no probes; `hold`: seconds that a start-up probe is held.
+    """One daemon. `health_port` None: no probes; `hold`: seconds that the kubelet's probe is held.
 
     `programs`: the folder of the driver's programs; None: searched for below `root`.
     """
@@ -33,7 +33,7 @@ class ImexDaemonSettings:
     identity: Identity
     root: Path = field(default=Path("/"))
     health_port: int | None = names.HEALTH_PORT
-    hold: float = 9.0
+    hold: float = 55.0
     grace: float = 20.0
     programs: Path | None = None
     statecharts: Path | None = None

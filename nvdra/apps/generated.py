@@ -13,6 +13,7 @@ from nvdra.apps.chart_values import values_of
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
 from nvdra.errors import ConfigError
+from nvdra.explain.faults import FAULTS
 
 _MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
@@ -38,6 +39,7 @@ def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
         "statecharts": _contents(charts.values()),
         "announcements": _announcements(charts.values()),
         **_values(docs.parent / "chart"),
+        "faults": _faults(),
         "flags": _flags({"controller": commands.controller, "kubelet-plugin": commands.kubelet_plugin}),
     }
     for path in sorted(docs.glob("*.md")):
@@ -91,6 +93,13 @@ def _flags(processes: Mapping[str, click.Command]) -> str:
 def _flag(option: click.Option) -> tuple[str, str, str, str]:
     default = "required" if option.required else f"`{option.default}`" if option.default != "" else ""
     return f"`{option.opts[0]}`", f"`{option.envvar}`", default, option.help or ""
+
+
+def _faults() -> str:
+    """What may be wrong: the same table that `nvdra explain` reads and that the tests act out."""
+    head = ("what is broken", "shown on", "it says", "and what to do")
+    rows = ((fault.broken, fault.shown, f"`{fault.says}`", f"`{fault.todo}`") for fault in FAULTS)
+    return _text(table(head, rows))
 
 
 def _text(lines: Iterator[str]) -> str:

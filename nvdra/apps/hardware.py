@@ -32,6 +32,7 @@ from nvdra.ports import Files
 
 log = logging.getLogger(__name__)
 
+LONGEST_REASON = 2000
 UNREGISTERED_EVERY = 0.1
 """Seconds between two looks until the kubelet has registered us: devices are published at once then."""
 
@@ -47,6 +48,7 @@ class Probe:
     registered: Callable[[], bool]
     every: float = 5.0
     _now: asyncio.Event = field(factory=asyncio.Event)
+    _driver: str = ""
 
     def at_once(self) -> None:
         """Look again without waiting."""
@@ -70,6 +72,14 @@ class Probe:
         before = self.store.get(READINGS, "node")
         if before is None or before.clique != reading.clique:
             log.info("this node: %s", reading.clique.because, extra={"kind": "node"})
+        if reading.driver and reading.driver != self._driver:
+            log.info(
+                "this node: driver %s%s",
+                reading.driver,
+                f", before {self._driver}" if self._driver else "",
+                extra={"kind": "node"},
+            )
+            self._driver = reading.driver
         self.store.put(READINGS, reading)
         if not self.registered():
             return  # a pod that the kubelet cannot prepare yet would wait a minute and more for its next try
@@ -111,14 +121,14 @@ class StatusFiles:
         try:
             content = self.files.read(self.domains / domain / "status.json")
             found = json.loads(content) if content else {}
-        except (NvdraError, ValueError):
+        except (NvdraError, ValueError, RecursionError):
             return  # half a file cannot be: it is renamed into place; an unreadable one says nothing
         if isinstance(found, dict) and found:
             status = DaemonStatus(
                 domain=domain,
                 state=str(found.get("state", "")),
                 ready=found.get("ready") is True,
-                reason=str(found.get("reason", "")),
+                reason=str(found.get("reason", ""))[:LONGEST_REASON],
             )
             self.store.put(DAEMON_STATUSES, status)
 

@@ -18,6 +18,7 @@ from nvdra.adapters.kubelet.sockets import SocketPaths
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import kinds, names
 from nvdra.apps import statecharts
+from nvdra.apps.bystanders import Bystanders
 from nvdra.apps.clique_label import CliqueLabel
 from nvdra.apps.gate import Gate, GateSettings
 from nvdra.apps.hardware import CdiFiles, Probe, StatusFiles
@@ -106,6 +107,7 @@ class KubeletPlugin:
         recovery = self._recovery(engine, announcer, paths)
         gate = self._bind(engine, announcer, paths, recovery)
         recovery.from_disk()
+        bystanders = Bystanders(self.cluster, recovery.claims, settings.node_name, announcer)
         slices = SlicePublisher(self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER)
         self.probe = Probe(
             self.hardware.nvml, self.hardware.proc, engine.store, slices, self._registered, settings.probe_every
@@ -123,6 +125,10 @@ class KubeletPlugin:
                 for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
                 group.create_task(recovery.wake_pending(self._registered))
+                group.create_task(bystanders.tell_quarantined(recovery.quarantined))
+                group.create_task(
+                    bystanders.tell_unregistered(self._registered, self._registration_error, paths.registration)
+                )
                 if settings.label_clique:
                     group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())
         finally:
@@ -204,6 +210,10 @@ class KubeletPlugin:
     def _registered(self) -> bool:
         status = self.server.registered if self.server else None
         return status is not None and status.registered
+
+    def _registration_error(self) -> str:
+        status = self.server.registered if self.server else None
+        return status.error if status is not None else ""
 
     def _look(self, _: str) -> None:
         """A claim came: what hardware was seconds ago may be history."""

@@ -45,12 +45,18 @@ class Recovery:
     sure: float = 35.0
     """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
     _missed: dict[str, float] = field(factory=dict, init=False)
+    quarantined: dict[str, str] = field(factory=dict, init=False)
+    """By the claim's uid, what became of a record that could not be read."""
 
     def from_disk(self) -> None:
         """Records, CDI files and folders, before anybody calls."""
         records, quarantined = self.records.load_all()
         for bad in quarantined:
-            text = f"claim record set aside as {bad.path.name}: {bad.because}"
+            text = (
+                f"claim record set aside as {bad.path.name}: {bad.because};"
+                " the claim is prepared anew by itself; look at the node's disk"
+            )
+            self.quarantined[bad.path.name.partition(".")[0]] = text
             about = Subject("v1", "Node", self.node_name, uid=self.node_name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:

@@ -86,6 +86,7 @@ class Domain(Generic[S]):
     """One statechart bound to its Python.
 
     `resync`: seconds until an undisturbed key is looked at again. `title`: what people call the object, for log lines.
+    `rest`: seconds that it is left alone after a look, so that a look at thousands of things serves hundreds of events.
     """
 
     name: str
@@ -96,6 +97,7 @@ class Domain(Generic[S]):
     reporter: Reporter[S] = field(factory=Silent)
     title: Callable[[S], str] = lambda _: ""
     resync: float = 600.0
+    rest: Callable[[S], float] = lambda _: 0.0
     backoff_limit: float = 30.0
     announce: Callable[[S, str, str], None] = lambda _seen, _reason, _message: None
 

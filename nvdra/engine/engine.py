@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar, cast
 
@@ -14,7 +15,7 @@ from nvdra.engine.domain import Domain, Told
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.recorder import Recorder
 from nvdra.engine.store import Store
-from nvdra.errors import Again, Later, NotYet, NvdraError, Refused
+from nvdra.errors import Again, Forbidden, Later, NotYet, NvdraError, Refused
 from nvdra.ports import Clock
 
 T = TypeVar("T")
@@ -24,6 +25,8 @@ FIRST_BACKOFF = 0.25
 REFUSED_AGAIN = 30.0
 """A restored permission or a removed obstacle sends no event."""
 NOT_YET_AGAIN = 5.0
+SPREAD = 0.25
+"""Ten thousand keys that were first seen in the same second come back over a quarter of the time, not all at once."""
 
 
 @define
@@ -38,6 +41,11 @@ class Cell:
     told: Told | None = None
     not_yet: str = ""
     title: str = ""
+
+
+def _place(key: Key) -> float:
+    """From 0 to 1, always the same for a key."""
+    return zlib.crc32(key.id.encode()) / 2**32
 
 
 @define(eq=False)
@@ -82,16 +90,17 @@ class Engine:
     async def _work(self) -> None:
         while True:
             key = await self.queue.get()
+            rest = 0.0
             try:
-                await self.reconcile(key)
+                rest = await self.reconcile(key)
             except Exception:  # the loop outlives every defect of a handler
                 log.exception("%s: a defect of ours", key, extra={"kind": key.kind, "key": key.id})
                 self._back_off(key, self.cells.setdefault(key, Cell()))
             finally:
-                self.queue.done(key)
+                self.queue.done(key, rest)
 
-    async def reconcile(self, key: Key) -> None:
-        """One look at one key."""
+    async def reconcile(self, key: Key) -> float:
+        """One look at one key; the seconds that it may be left alone."""
         domain, cell = self.domains[key.kind], self.cells.setdefault(key, Cell())
         try:
             seen = domain.observe(self.store, key, self.clock())
@@ -99,12 +108,13 @@ class Engine:
             cell.not_yet = str(wait)
             self.store.impatient.add(key)
             self.queue.add_at(key, self.clock() + NOT_YET_AGAIN)
-            return
+            return 0.0
         findings = domain.facts.findings(seen)
         step = domain.interpreter.settle(cell.state, holding(findings))
         self._note(domain, key, cell, seen, step)
         told = await self._carry_out(domain, key, cell, seen, step, findings)
         self._finish(domain, key, cell, told)
+        return domain.rest(seen)
 
     async def until(self, key: Key, test: Callable[[Told], T | None], limit: float) -> T | None:
         """Wait until `test` of the key's last outcome gives something; None after `limit` seconds."""
@@ -159,6 +169,7 @@ class Engine:
             thing = domain.things[order.thing]
             act = thing.present if order.verb == "present" else thing.absent
             await self._try(key, order.thing, act(seen), troubles)
+            self.recorder.acted(key, step.leaf.name, order.thing)
         told = Told(key, step.leaf, findings, waits_for(step.leaf, findings), dict(troubles), cell.since)
         await self._try(key, "report", domain.reporter.report(seen, told), troubles)
         self._announce_refusals(domain, cell, seen, troubles)
@@ -181,11 +192,11 @@ class Engine:
     def _announce_refusals(
         self, domain: Domain[Any], cell: Cell, seen: Any, troubles: Mapping[str, NvdraError]
     ) -> None:
-        refused = {thing: str(error) for thing, error in troubles.items() if isinstance(error, Refused)}
-        for thing, text in refused.items():
-            if cell.refused.get(thing) != text:
-                error = troubles[thing]
-                domain.announce(seen, error.reason if isinstance(error, Refused) else "Refused", text)
+        found = {thing: error for thing, error in troubles.items() if isinstance(error, Refused | Forbidden)}
+        refused = {thing: str(error) for thing, error in found.items()}
+        for thing, error in found.items():
+            if cell.refused.get(thing) != refused[thing]:
+                domain.announce(seen, error.reason or "Forbidden", refused[thing])
         cell.refused = refused
 
     def _finish(self, domain: Domain[Any], key: Key, cell: Cell, told: Told) -> None:
@@ -208,7 +219,7 @@ class Engine:
             self.recorder.forgot(key, told.leaf.name, now - cell.since)
             del self.cells[key]
         elif not errors:
-            self.queue.add_at(key, now + domain.resync)
+            self.queue.add_at(key, now + domain.resync * (1 - SPREAD * _place(key)))
         for waiter in self._waiters.get(key, ()):
             waiter.tell(told)
 

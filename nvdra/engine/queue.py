@@ -9,6 +9,9 @@ from attrs import define, field
 
 from nvdra.ports import Clock
 
+STALE = 256
+"""So many entries of the heap may be there for nothing, beside as many as are there for something."""
+
 
 class Key(NamedTuple):
     """Which statechart, and which object of it (a uid, a path: the domain's business)."""
@@ -30,12 +33,17 @@ class Queue:
     _once_more: set[Key] = field(factory=set)
     _later: dict[Key, float] = field(factory=dict)
     _heap: list[tuple[float, Key]] = field(factory=list)
+    _resting: dict[Key, float] = field(factory=dict)
     _changed: asyncio.Event = field(factory=asyncio.Event)
 
     def add(self, key: Key) -> None:
         """Look at it as soon as possible."""
         if key in self._working:
             self._once_more.add(key)
+            return
+        until = self._resting.get(key)
+        if until is not None and self.clock() < until:
+            self.add_at(key, until)
             return
         self._waiting[key] = None
         self._changed.set()
@@ -46,6 +54,9 @@ class Queue:
             return
         self._later[key] = when
         heapq.heappush(self._heap, (when, key))
+        if len(self._heap) > STALE + 2 * len(self._later):  # most of it was settled earlier than it was due
+            self._heap = [(when, key) for key, when in self._later.items()]
+            heapq.heapify(self._heap)
         self._changed.set()
 
     async def get(self) -> Key:
@@ -60,9 +71,13 @@ class Queue:
             self._changed.clear()
             await self._sleep()
 
-    def done(self, key: Key) -> None:
-        """Its work has ended."""
+    def done(self, key: Key, rest: float = 0.0) -> None:
+        """Its work has ended; in the next `rest` seconds it is not looked at again, however many ask for it."""
         self._working.discard(key)
+        if rest > 0:
+            self._resting[key] = self.clock() + rest
+        else:
+            self._resting.pop(key, None)
         if key in self._once_more:
             self._once_more.discard(key)
             self.add(key)

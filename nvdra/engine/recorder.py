@@ -51,6 +51,9 @@ class Recorder:
         text += f" after {seconds:.1f}s" if source else ""
         log.info(text, extra=_fields(key, source=source, state=target, because=because))
 
+    def acted(self, key: Key, state: str, thing: str) -> None:
+        """An order was carried out, or found nothing to do. Nobody wants to know, but tests that stop there."""
+
     def forgot(self, key: Key, state: str, seconds: float) -> None:
         """The key came to an end."""
         self.meter.entered(key.kind, state, None, seconds)

@@ -124,6 +124,10 @@ class Store:
         """The objects of one index entry."""
         return tuple(self._shelf(sort).indices[index].get(value, {}).values())
 
+    def count(self, sort: Sort[T], index: str, value: Hashable) -> int:
+        """How many objects an index entry has."""
+        return len(self._shelf(sort).indices[index].get(value, ()))
+
     def values(self, sort: Sort[T], index: str) -> tuple[Hashable, ...]:
         """The values that an index knows."""
         return tuple(self._shelf(sort).indices[index])
@@ -135,7 +139,10 @@ class Store:
             raise NotYet(f"not listed yet: {', '.join(late)}")
 
     def _shelf(self, sort: Sort[Any]) -> _Shelf:
-        return self._shelves.setdefault(sort.plural, _Shelf())
+        shelf = self._shelves.get(sort.plural)
+        if shelf is None:
+            shelf = self._shelves[sort.plural] = _Shelf()
+        return shelf
 
     def _reindex(self, shelf: _Shelf, path: str, old: Any, new: Any) -> None:
         for name, of in shelf.indexers.items():

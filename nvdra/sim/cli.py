@@ -12,6 +12,7 @@ from attrs import frozen
 
 from nvdra.adapters import logs
 from nvdra.errors import NvdraError
+from nvdra.sim.scale.command import scale
 from nvdra.sim.topology import Topology
 
 
@@ -52,6 +53,7 @@ def up(
 
 
 async def _up(topology: Topology, port: int, root: Path | None) -> None:
+    from nvdra.sim.hardware_labels import follow
     from nvdra.sim.rack import Rack, RackSettings
 
     stop = asyncio.Event()
@@ -63,7 +65,11 @@ async def _up(topology: Topology, port: int, root: Path | None) -> None:
             click.echo("# device nodes are marked plain files here: making real ones needs root")
         click.echo(f"export KUBECONFIG={rack.kubeconfig}")
         sys.stdout.flush()
+        hardware = {name: node.spec.root / "hardware.json" for name, node in rack.nodes.items()}
+        labels = asyncio.create_task(follow(rack.control_plane.discovery, hardware))
         await stop.wait()
+        labels.cancel()
+        await asyncio.gather(labels, return_exceptions=True)
 
 
 @sim.command()
@@ -136,3 +142,6 @@ def sieve(scenario: str, every: int, quiet: bool) -> None:
     from nvdra.sim.storm.command import sieved
 
     sieved(scenario, every, quiet=quiet)
+
+
+sim.add_command(scale)

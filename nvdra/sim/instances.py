@@ -6,12 +6,15 @@ from pathlib import Path
 
 import attrs
 
+from nvdra.adapters.files import DiskFiles
 from nvdra.adapters.kube.client import KubeClient
 from nvdra.apps.controller import Controller, ControllerSettings
 from nvdra.apps.daemon_probe import Rhythm
 from nvdra.apps.daemon_settings import settings_of
-from nvdra.apps.daemon_supervision import ImexDaemon
+from nvdra.apps.daemon_supervision import CONFIGURATION, ImexDaemon, last_words
 from nvdra.domains.compute_domain.manifests import DaemonSettings
+from nvdra.domains.imex_daemon.files import Paths
+from nvdra.errors import ConfigError
 from nvdra.sim.imex.network import MemoryNetwork
 from nvdra.sim.imex.processes import PretendProcesses
 from nvdra.sim.imex.settings import place_of
@@ -42,8 +45,9 @@ async def kubelet_plugin(
 class Daemons:
     """`nvdra imex-daemon run`, on one network of pretend nvidia-imex instances."""
 
-    def __init__(self) -> None:
+    def __init__(self, rhythm: Rhythm) -> None:
         self.network = MemoryNetwork()
+        self.rhythm = rhythm
 
     async def run(
         self, argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say, client: KubeClient
@@ -51,8 +55,11 @@ class Daemons:
         """Until it ends by itself or is told to stop, as SIGTERM would tell it."""
         place = place_of(node_root_of(rootfs), str(rootfs / "etc/hosts"), env["NVDRA_SIM_PERSIST"])
         processes = PretendProcesses(place, self.network)
-        # a view of n nodes costs n squared here, and all daemons share this process: they ask for it less often
-        settings = attrs.evolve(settings_of(env), rhythm=Rhythm(view_first=5.0, view_waiting=20.0, view_ready=120.0))
+        try:
+            settings = attrs.evolve(settings_of(env), rhythm=self.rhythm)
+        except ConfigError as error:  # as `nvdra imex-daemon run` does
+            last_words(DiskFiles(), Paths(rootfs), str(error))
+            return CONFIGURATION
         daemon = ImexDaemon(settings, client, processes, forward=on_output)
         life = asyncio.ensure_future(daemon.run())
         try:
@@ -65,7 +72,11 @@ class Daemons:
             await processes.stop()
 
 
-def launcher(kubeconfig: Path) -> InstanceLauncher:
+SELDOM = Rhythm(view_first=5.0, view_waiting=20.0, view_ready=120.0)
+"""A view of n nodes costs n squared here, and all daemons share this process: they ask for it less often."""
+
+
+def launcher(kubeconfig: Path, rhythm: Rhythm = SELDOM) -> InstanceLauncher:
     """All of the driver in this process."""
-    programs = {"controller": controller, "kubelet-plugin": kubelet_plugin, "imex-daemon": Daemons().run}
+    programs = {"controller": controller, "kubelet-plugin": kubelet_plugin, "imex-daemon": Daemons(rhythm).run}
     return InstanceLauncher(kubeconfig, programs)

@@ -14,6 +14,8 @@ from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.adapters.processes import AsyncProcesses
 from nvdra.ports import Process
+from nvdra.sim.kill import VARIABLE as KILL_AT
+from nvdra.sim.kube.runtime.rootfs import inside
 from nvdra.sim.kube.runtime.running import Running, Say
 
 KILLED = 128
@@ -48,9 +50,16 @@ class ProcessLauncher:
     async def launch(self, argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say) -> Running:
         """Start it."""
         environment = {**_inherited(), **env, **_place(rootfs), "KUBECONFIG": str(self.kubeconfig)}
-        program = [sys.executable, "-m", "nvdra.sim.process", *argv[1:]]
-        child = await AsyncProcesses(environment).start(program, on_output)
+        child = await AsyncProcesses(environment).start(_command(argv, rootfs), on_output)
         return _Child(child, child.pid)
+
+
+def _command(argv: Sequence[str], rootfs: Path) -> list[str]:
+    """`nvdra …` is our own module; else it is a program of the pretend driver, and its paths are the container's."""
+    if Path(argv[0]).name == "nvdra":
+        return [sys.executable, "-m", "nvdra.sim.process", *argv[1:]]
+    words = (str(inside(rootfs, word)) if word.startswith("/") else word for word in argv[1:])
+    return [str(inside(rootfs, f"/usr/bin/{Path(argv[0]).name}")), *words]
 
 
 def _inherited() -> dict[str, str]:
@@ -64,6 +73,7 @@ def _inherited() -> dict[str, str]:
         "PREPARE_HOLD",
         "PROBE_INTERVAL",
         "SWEEP_SURE",
+        KILL_AT,
     )
     return {name: os.environ[name] for name in kept if name in os.environ}
 
@@ -113,6 +123,9 @@ class InstanceLauncher:
         return _Instance(asyncio.ensure_future(self._run(argv, env, rootfs, on_output)))
 
     async def _run(self, argv: Sequence[str], env: Mapping[str, str], rootfs: Path, on_output: Say) -> int:
+        if Path(argv[0]).name != "nvdra":
+            on_output(f"{argv[0]}: not to be had where the driver runs inside of the rack's own process")
+            return 127
         client = KubeClient(load(str(self.kubeconfig)), argv[1])
         try:
             return await self.programs[argv[1]](argv, {**env, **_place(rootfs)}, rootfs, on_output, client)

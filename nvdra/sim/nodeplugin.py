@@ -27,6 +27,12 @@ def may_mknod(folder: Path) -> bool:
     return True
 
 
+def _registry(node_root: Path) -> str:
+    """The folder of registration sockets; a test may tell a plugin of a wrong one by a file at the node's root."""
+    told = node_root / "plugin-registry"
+    return told.read_text().strip() if told.is_file() else "plugins_registry"
+
+
 def plugin(
     node_root: Path, node_name: str, cluster: Cluster, version: str = "v1", meter: Meter | None = None
 ) -> KubeletPlugin:
@@ -37,7 +43,7 @@ def plugin(
         node_name=node_name,
         plugins=kubelet / "plugins",
         plugins_on_host=Path("/var/lib/kubelet/plugins"),
-        registry=kubelet / "plugins_registry",
+        registry=kubelet / _registry(node_root),
         cdi=node_root / "var/run/cdi",
         boot_id=(node_root / "proc/sys/kernel/random/boot_id").read_text().strip(),
         resource_version=version,

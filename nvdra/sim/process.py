@@ -4,9 +4,13 @@ import os
 import sys
 from pathlib import Path
 
+from nvdra.sim.kill import VARIABLE, arm
+
 
 def main() -> None:
     """Run the command that a container of the rack asks for."""
+    if kill_at := os.environ.get(VARIABLE):
+        arm(Path(kill_at))
     command = sys.argv[1:]
     if command[:1] == ["kubelet-plugin"]:
         _kubelet_plugin()

@@ -52,7 +52,7 @@ class RackSettings:
     install_driver: bool = True
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rack:
     """`async with Rack(settings) as rack: …`."""
 
@@ -124,6 +124,7 @@ class Rack:
         topology = self.settings.topology
         self.world = RackWorld(self.nodes, self._imex_of)
         self.api.set_log_provider(self.world.logs)
+        self.api.set_exec_provider(self.world.execute)
         commands = Commands(self.settings.launcher(self.kubeconfig), self.world)
         around = Surroundings(
             self.cluster, self.control_plane.feed, commands, Loopback(self.block.octet), self.settings.kubelet

@@ -24,24 +24,25 @@ class NotToBeHadError(Exception):
 
 def helm(version: str) -> Path:
     """The program."""
-    return _folder(version) / "helm"
+    return folder(version) / "helm"
 
 
 def kubectl(helm_version: str) -> Path:
     """The kubectl that came with that helm."""
-    return _folder(helm_version) / "kubectl"
+    return folder(helm_version) / "kubectl"
 
 
-def _folder(version: str) -> Path:
-    folder = CACHE / f"helm-{version}"
+def folder(version: str) -> Path:
+    """Where both are, fetched now if they never were."""
+    made = CACHE / f"helm-{version}"
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / f"helm-{version}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if not folder.is_dir():
+        if not made.is_dir():
             with tempfile.TemporaryDirectory(dir=CACHE) as scratch:
                 _unpack(_fetch(WHEELS[version], Path(scratch)), Path(scratch) / "programs")
-                (Path(scratch) / "programs").rename(folder)
-    return folder
+                (Path(scratch) / "programs").rename(made)
+    return made
 
 
 def _fetch(requirement: str, into: Path) -> Path:

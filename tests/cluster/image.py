@@ -17,6 +17,7 @@ from pathlib import Path
 import nvdra
 
 from .bed.binaries import cache, say
+from .bed.cluster import outside
 from .bed.faults import BedFault
 from .oci import Image, digest_of, write_archive
 
@@ -46,16 +47,15 @@ LAUNCHER = f"#!/usr/bin/python3\nfrom {MODULE} import {FUNCTION}\n\n{FUNCTION}()
 SOURCES = ("nvdra", "statecharts", "chart/crds", "examples", "pyproject.toml", "README.md", "LICENSE")
 
 
-def archive(images: Callable[[], Sequence[Image]] | None = None) -> Path:
-    """The archive with nvdra, the workload's image and pause; made now if this content never was."""
+def archive(images: Callable[[], Sequence[Image]] | None = None, kind: str = "bed") -> Path:
+    """The archive with nvdra, the workload's image and pause, or with others; made now if this content never was."""
     folder = cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     wanted = (images or bed_images)()
-    key = _key(*(f"{image}" for image in wanted))
-    made = folder / f"bed-{key}.tar"
+    made = folder / f"{kind}-{key(*(f'{image}' for image in wanted))}.tar"
     if not made.exists():
         write_archive(made, wanted)
-        _keep_newest(folder, "bed-*.tar", 2)
+        _keep_newest(folder, f"{kind}-*.tar", 2)
     return made
 
 
@@ -80,13 +80,13 @@ def base_layer() -> Path:
     def make(root: Path) -> None:
         if shutil.which("debootstrap") is None:
             raise BedFault("no debootstrap to make the image of; Debian and Ubuntu: apt-get install debootstrap")
-        _run("debootstrap", "--variant=minbase", "--include=python3,ca-certificates", SUITE, str(root))
+        run("debootstrap", "--variant=minbase", "--include=python3,ca-certificates", SUITE, str(root))
         for folder in UNUSED:
             shutil.rmtree(root / folder, ignore_errors=True)
             (root / folder).mkdir()
         _compile(root, root / f"usr/lib/python{PYTHON}")
 
-    return _layer("debian", _key(SUITE, platform.machine(), *UNUSED), make)
+    return layer("debian", key(SUITE, platform.machine(), *UNUSED), make)
 
 
 def dependencies_layer() -> Path:
@@ -100,7 +100,7 @@ def dependencies_layer() -> Path:
         shutil.rmtree(root / SITE / "bin", ignore_errors=True)
         _compile(root, root / SITE)
 
-    return _layer("dependencies", _key(PYTHON, constraints.read_text(), *wanted, digest_of(base_layer())), make)
+    return layer("dependencies", key(PYTHON, constraints.read_text(), *wanted, digest_of(base_layer())), make)
 
 
 def wheel_layer() -> Path:
@@ -119,7 +119,7 @@ def wheel_layer() -> Path:
         program.write_text(LAUNCHER)
         program.chmod(0o755)
 
-    return _layer("nvdra", _key(LAUNCHER, *(f"{file} {digest_of(file)}" for file in files)), make)
+    return layer("nvdra", key(LAUNCHER, *(f"{file} {digest_of(file)}" for file in files)), make)
 
 
 def _files(path: Path) -> list[Path]:
@@ -128,23 +128,24 @@ def _files(path: Path) -> list[Path]:
     return sorted(file for file in path.rglob("*") if file.is_file() and "__pycache__" not in file.parts)
 
 
-def _layer(name: str, key: str, make: Callable[[Path], None]) -> Path:
+def layer(name: str, content: str, make: Callable[[Path], None]) -> Path:
     """The layer's tar file, from the cache or made now: same content, same bytes (no times, no owners, sorted)."""
     layers = cache() / "layers"
-    layer = layers / f"{name}-{key}.tar"
-    if layer.exists():
-        return layer
+    made = layers / f"{name}-{content}.tar"
+    if made.exists():
+        return made
     layers.mkdir(parents=True, exist_ok=True)
-    say(f"making image layer {layer.name}")
+    say(f"making image layer {made.name}")
     with tempfile.TemporaryDirectory(dir=layers) as folder:
         root, unfinished = Path(folder) / "root", Path(folder) / "layer.tar"
         root.mkdir(mode=0o755)
-        make(root)
-        _run("tar", "--create", "--file", str(unfinished), "--sort=name", "--mtime=@0", "--numeric-owner", "--exclude=./dev/*",
-             "--directory", str(root), ".")  # fmt: skip
-        unfinished.rename(layer)
+        with outside():  # packages are fetched
+            make(root)
+        run("tar", "--create", "--file", str(unfinished), "--sort=name", "--mtime=@0", "--numeric-owner", "--exclude=./dev/*",
+            "--directory", str(root), ".")  # fmt: skip
+        unfinished.rename(made)
     _keep_newest(layers, f"{name}-*.tar", 3)
-    return layer
+    return made
 
 
 def _keep_newest(folder: Path, pattern: str, count: int) -> None:
@@ -156,19 +157,19 @@ def _keep_newest(folder: Path, pattern: str, count: int) -> None:
 def _compile(root: Path, folder: Path) -> None:
     """Bytecode that is never checked against its source: the layer's times are all the same."""
     strip = ("-s", str(root), "-p", "/")
-    _run(sys.executable if sys.version_info[:2] == (3, 11) else f"python{PYTHON}",
+    run(sys.executable if sys.version_info[:2] == (3, 11) else f"python{PYTHON}",
          "-m", "compileall", "-q", "--invalidation-mode", "unchecked-hash", *strip, str(folder))  # fmt: skip
 
 
-def _key(*parts: str) -> str:
+def key(*parts: str) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:12]
 
 
 def _pip(*arguments: str) -> None:
-    _run(sys.executable, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", *arguments[1:])
+    run(sys.executable, "-m", "pip", arguments[0], "--quiet", "--disable-pip-version-check", *arguments[1:])
 
 
-def _run(*command: str) -> None:
+def run(*command: str) -> None:
     ran = subprocess.run(
         ["nice", "-n", "19", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

@@ -22,14 +22,36 @@ BED = (
 def by_helm(user: User, build: str, *more: str, chart: Path = CHECKOUT / "chart") -> None:
     """Install, or upgrade. `build` marks the pods, so that another image of the same tag starts them anew."""
     marks = [f"{part}.podAnnotations.build={build}" for part in ("controller", "kubeletPlugin")]
-    values = [f"--set={value}" for value in (*GUIDE, *BED, *more)] + [f"--set-string={mark}" for mark in marks]
-    user.helm("upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--namespace", names.DRIVER_NAMESPACE, *values,
-              "--timeout=90s")  # fmt: skip
+    more_values = [f"--set-string={mark}" for mark in marks]
+    user.helm("upgrade", "--install", RELEASE, str(chart), "--create-namespace", "--namespace", names.DRIVER_NAMESPACE,
+              *values(*more), *more_values, "--timeout=90s")  # fmt: skip
 
 
-def pods(user: User) -> list[Json]:
+def rendered(user: User) -> str:
+    """What Helm makes of the chart here, hooks and comments included."""
+    chart = str(CHECKOUT / "chart")
+    return user.helm("template", RELEASE, chart, "--namespace", names.DRIVER_NAMESPACE, *values())
+
+
+def values(*more: str) -> list[str]:
+    """The guide's, the bed's, and some more."""
+    return [f"--set={value}" for value in (*GUIDE, *BED, *more)]
+
+
+def must_be_there(user: User) -> None:
+    """On a cluster that is not ours the driver has to be installed already: which way is its owner's affair."""
+    found = pods(user)
+    assert found, (
+        f"the driver is not installed on that cluster: no pods in {names.DRIVER_NAMESPACE}; see the user guide"
+    )
+    assert ready(user, len(found)), (
+        f"the driver is not ready on that cluster: kubectl get pods -n {names.DRIVER_NAMESPACE}"
+    )
+
+
+def pods(user: User, of: str = "controller,kubelet-plugin") -> list[Json]:
     """The driver's own pods: controllers and plugins, not daemons."""
-    selector = f"{COMPONENT} in (controller,kubelet-plugin)"
+    selector = f"{COMPONENT} in ({of})"
     found: list[Json] = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", selector)["items"]
     return found
 
@@ -44,3 +66,15 @@ def ready(user: User, wanted: int = 3) -> bool:
         if c["type"] == "Ready" and c["status"] == "True"
     ]
     return len(found) == len(ready) == wanted
+
+
+def marked(user: User, build: str, wanted: int = 3) -> bool:
+    """Whether all of the driver's pods are those of that build, and ready."""
+    builds = {pod["metadata"]["annotations"].get("build") for pod in pods(user)}
+    return builds == {build} and ready(user, wanted)
+
+
+def build(user: User) -> str:
+    """With which build the driver's pods are marked."""
+    (found,) = {pod["metadata"]["annotations"]["build"] for pod in pods(user)}
+    return str(found)

@@ -18,12 +18,13 @@ true
 """
 
 
-def of_domains(bed: Cluster, user: User) -> list[str]:
-    """Everything that is there and belongs to some ComputeDomain."""
-    return [*_in_the_api(user), *(found for node in bed.layout.all_nodes for found in on_node(bed, node.number))]
+def of_domains(bed: Cluster | None, user: User) -> list[str]:
+    """Everything that is there and belongs to some ComputeDomain; without a bed, in the API only."""
+    nodes = bed.layout.all_nodes if bed else ()
+    return [*in_the_api(user), *(found for node in nodes if bed for found in on_node(bed, node.number))]
 
 
-def all_gone(bed: Cluster, user: User, limit: float = 30.0) -> None:
+def all_gone(bed: Cluster | None, user: User, limit: float = 30.0) -> None:
     """Wait until nothing of any ComputeDomain is left; say what is when it takes too long."""
     end = time.monotonic() + limit
     while left := of_domains(bed, user):
@@ -37,7 +38,13 @@ def on_node(bed: Cluster, number: int) -> list[str]:
     return [f"node-{number}: {line}" for line in looked.stdout.splitlines()]
 
 
-def _in_the_api(user: User) -> list[str]:
+def of_claims(bed: Cluster, number: int) -> list[str]:
+    """As on_node, without processes: the nodes of a bed see each other's."""
+    return [line for line in on_node(bed, number) if "nvdra.sim.imex" not in line]
+
+
+def in_the_api(user: User) -> list[str]:
+    """Objects and labels."""
     found = user.json("get", "computedomains,computedomaincliques,resourceclaims,resourceclaimtemplates", "-A")["items"]
     found += user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
     found += user.json("get", "pods,daemonsets", "-A", "-l", names.DOMAIN_LABEL)["items"]

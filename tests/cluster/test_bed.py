@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.bed import hardware
 from tests.cluster.bed.cluster import Cluster
 from tests.cluster.view import User
 
@@ -12,7 +13,7 @@ pytestmark = pytest.mark.cluster
 
 
 def test_two_nodes_are_ready_with_their_clique(bed: Cluster, user: User) -> None:
-    """From nothing, two nodes are Ready, of the release that was asked for, and labelled as Feature Discovery would."""
+    """From nothing, two nodes are Ready, of the release that was asked for, with the labels and GPUs that the guide expects."""
     nodes = user.json("get", "nodes")["items"]
     assert [node["metadata"]["name"] for node in nodes] == ["node-1", "node-2"]
     for node in nodes:
@@ -20,6 +21,9 @@ def test_two_nodes_are_ready_with_their_clique(bed: Cluster, user: User) -> None
         assert ready == ["True"]
         assert node["status"]["nodeInfo"]["kubeletVersion"] == f"v{bed.layout.release.version}"
         assert node["metadata"]["labels"]["nvidia.com/gpu.clique"].endswith(".32766")
+        assert node["status"]["allocatable"]["nvidia.com/gpu"] == str(hardware.GPUS)
+    roles = ["node-role.kubernetes.io/control-plane" in node["metadata"]["labels"] for node in nodes]
+    assert roles == [True, False]
 
 
 def test_nodes_do_not_share_their_folders(bed: Cluster) -> None:

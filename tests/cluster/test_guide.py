@@ -1,19 +1,17 @@
-"""The user guide's first example on real kubelets and containerd, from `kubectl apply` to the channel in the container."""
+"""The user guide's first example on any cluster, also one that is not our bed; tests/e2e has it command by command."""
 
 import re
-import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from nvdra.api import names
 from nvdra.sim.manifests import example
-from tests.cluster import leftovers
-from tests.cluster.bed.cluster import Cluster
 from tests.cluster.view import User, until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
 NAME = "imex-channel-injection"
+OPEN = "exec 3</dev/nvidia-caps-imex-channels/channel0"
 
 
 @pytest.fixture
@@ -25,7 +23,8 @@ def injected(user: User) -> Iterator[str]:
     user.kubectl("delete", "-f", manifest, "--ignore-not-found", "--timeout=60s")
 
 
-def test_the_pod_lists_its_channel(bed: Cluster, user: User, injected: str) -> None:
+@pytest.mark.every_release
+def test_the_pod_lists_its_channel(user: User, injected: str, all_gone: Callable[[], None]) -> None:
     """The pod starts, its log has channel0 as the guide shows it; when it is deleted, nothing of it is left anywhere."""
     user.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
     log = user.kubectl("logs", NAME)
@@ -35,15 +34,12 @@ def test_the_pod_lists_its_channel(bed: Cluster, user: User, injected: str) -> N
     labelled = user.json("get", "nodes", "-l", f"{names.DOMAIN_LABEL}={domain['metadata']['uid']}")["items"]
     assert len(labelled) == 1
     user.kubectl("delete", "-f", injected, "--timeout=60s")
-    leftovers.all_gone(bed, user)
+    all_gone()
 
 
-def test_the_channel_is_a_device_that_opens(bed: Cluster, user: User, injected: str) -> None:
+@pytest.mark.usefixtures("injected")
+def test_the_channel_is_a_device_that_opens(user: User) -> None:
     """Inside the container, the device node is there by CDI and the device cgroup admits it: only the driver is missing."""
     user.kubectl("wait", "--for=condition=Ready", f"pod/{NAME}", "--timeout=60s")
-    opened = subprocess.run(
-        bed.inside(str(user.kubectl_program), f"--kubeconfig={user.kubeconfig}", "exec", NAME, "--", "bash", "-c",
-                   "exec 3</dev/nvidia-caps-imex-channels/channel0"),
-        capture_output=True, text=True,
-    )  # fmt: skip
+    opened = user.attempt(user.kubectl_program, "exec", NAME, "--", "bash", "-c", OPEN)
     assert "No such device or address" in opened.stderr, opened.stderr

@@ -16,28 +16,6 @@ pytestmark = [pytest.mark.cluster, pytest.mark.usefixtures("driver")]
 WAIT = 120.0
 
 
-async def test_a_lone_worker_waits_and_two_run(bed: Cluster, user: User, pair: str) -> None:
-    """The first worker is held, with the reason in its Events; when the second comes, both run and see each other."""
-    async with filmed(bed.layout.kubeconfig, PODS) as film:
-        user.apply(worker(pair, 1))
-        until("the reason is told", lambda: "1 of 2" in events_of(user, f"{pair}-1"), 30)
-        assert not running(user.json("get", "pod", f"{pair}-1"))
-        user.apply(worker(pair, 2))
-        for number in (1, 2):
-            await film.first(f"worker {number} runs", runs(f"{pair}-{number}"), limit=40)
-    assert "channel0" in user.kubectl("logs", f"{pair}-1")
-    daemons = user.json("get", "pods", "-n", names.DRIVER_NAMESPACE, "-l", names.DOMAIN_LABEL)["items"]
-    assert len(daemons) == 2
-    addresses = {pod["status"]["podIP"] for pod in daemons}
-    for pod in daemons:
-        in_daemon = ("exec", "-n", names.DRIVER_NAMESPACE, pod["metadata"]["name"], "--")
-        hosts = user.kubectl(*in_daemon, "cat", "/etc/hosts")
-        assert all(address in hosts for address in addresses), hosts
-        seen = json.loads(user.kubectl(*in_daemon, "nvidia-imex-ctl", "-c", "/imexd/imexd.cfg", "-N", "-j"))["nodes"]
-        pair_of = [seen[here]["connections"][there]["status"] for here in "01" for there in "01"]
-        assert pair_of == ["CONNECTED"] * 4
-
-
 async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user: User, pair: str) -> None:
     """IMEX is ready only after two minutes: both workers run at once then; the kubelet alone would take up to 90 s."""
     for node in bed.layout.all_nodes:
@@ -50,6 +28,7 @@ async def test_a_wait_of_two_minutes_ends_within_two_seconds(bed: Cluster, user:
             assert shot.at - ready < 2.0, f"worker {number}: {shot.at - ready:.1f} s after both daemons were ready"
 
 
+@pytest.mark.every_release
 async def test_restarts_leave_the_workload_alone(bed: Cluster, user: User, pair: str) -> None:
     """Plugin, controller and kubelet start again under a running domain: no IMEX daemon restarts, and all goes in the end."""
     async with filmed(bed.layout.kubeconfig, PODS) as film:
@@ -81,8 +60,3 @@ async def both_daemons_ready(film: Film, limit: float) -> float:
         return len(seen) == 2
 
     return (await film.first("both daemons are ready", ready, limit=limit)).at
-
-
-def events_of(user: User, pod: str) -> str:
-    found = user.json("get", "events", "--field-selector", f"involvedObject.name={pod}")["items"]
-    return "\n".join(f"{event['reason']}: {event['message']}" for event in found)

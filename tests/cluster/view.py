@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import subprocess
 import time
 from collections.abc import AsyncIterator, Callable
@@ -36,10 +37,14 @@ class User:
     kubectl_program: Path
     helm_program: Path
     kubeconfig: Path
+    flags: tuple[str, ...] = ()
+    """Of kubectl, for each call."""
+    cache: Path | None = None
+    """What kubectl and helm remember of the API server. Beds of all releases have one address: none may have another's."""
 
     def kubectl(self, *arguments: str, told: str = "") -> str:
         """What kubectl prints; its complaint as an AssertionError."""
-        return self._run(self.kubectl_program, *arguments, told=told)
+        return self._run(self.kubectl_program, *self.flags, *arguments, told=told)
 
     def helm(self, *arguments: str) -> str:
         """What helm prints."""
@@ -54,9 +59,14 @@ class User:
         found: Json = json.loads(self.kubectl(*arguments, "-o", "json"))
         return found
 
-    def _run(self, program: Path, *arguments: str, told: str = "") -> str:
+    def attempt(self, program: Path, *arguments: str, told: str = "") -> subprocess.CompletedProcess[str]:
+        """Run it, however it ends."""
         command = [str(program), f"--kubeconfig={self.kubeconfig}", *arguments]
-        ran = subprocess.run(command, input=told, capture_output=True, text=True)
+        environment = {**os.environ, **({"KUBECACHEDIR": str(self.cache)} if self.cache else {})}
+        return subprocess.run(command, input=told, capture_output=True, text=True, check=False, env=environment)
+
+    def _run(self, program: Path, *arguments: str, told: str = "") -> str:
+        ran = self.attempt(program, *arguments, told=told)
         assert ran.returncode == 0, f"{program.name} {' '.join(arguments)}:\n{ran.stdout}{ran.stderr}"
         return ran.stdout
 

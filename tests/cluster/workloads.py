@@ -10,13 +10,14 @@ Json = dict[str, Any]
 SCRIPT = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
 
 
-def domain(name: str, nodes: int, namespace: str = "default") -> Json:
-    """A ComputeDomain whose claim template has its own name."""
+def domain(name: str, nodes: int | None, namespace: str = "default", mode: str = "") -> Json:
+    """A ComputeDomain whose claim template has its own name. No `nodes`: without numNodes; `mode` All: all channels."""
+    channel = {"resourceClaimTemplate": {"name": name}, **({"allocationMode": mode} if mode else {})}
     return {
         "apiVersion": f"{names.GROUP}/{names.VERSION}",
         "kind": "ComputeDomain",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"numNodes": nodes, "channel": {"resourceClaimTemplate": {"name": name}}},
+        "spec": {**({} if nodes is None else {"numNodes": nodes}), "channel": channel},
     }
 
 
@@ -40,4 +41,15 @@ def worker(domain_name: str, node: int, script: str = SCRIPT, namespace: str = "
             "containers": [container],
             "resourceClaims": [{"name": "channel", "resourceClaimTemplateName": domain_name}],
         },
+    }
+
+
+def job(domain_name: str, node: int, script: str) -> Json:
+    """A Job of one pod like the worker's, which ends when the script does."""
+    spec = worker(domain_name, node, script)["spec"]
+    return {
+        "apiVersion": "batch/v1",
+        "kind": "Job",
+        "metadata": {"name": f"{domain_name}-job", "namespace": "default"},
+        "spec": {"backoffLimit": 0, "template": {"spec": spec}},
     }

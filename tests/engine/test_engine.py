@@ -17,7 +17,7 @@ from nvdra.engine.domain import Domain
 from nvdra.engine.engine import Engine
 from nvdra.engine.queue import Key
 from nvdra.engine.recorder import Recorder
-from nvdra.errors import Again, ConfigError, Later, NotYet, Refused, StatechartError
+from nvdra.errors import Again, ConfigError, Forbidden, Later, NotYet, Refused, StatechartError
 from tests.virtual_time import Stopwatch, clock, until, virtually
 
 LAMP = """\
@@ -253,6 +253,23 @@ async def test_a_refusal_is_told_once_for_each_text(room):
     await asyncio.sleep(30)
     assert room.light.done == ["desk"]
     assert room.engine.told(key()).troubles == {}
+
+
+@virtually
+async def test_a_missing_right_is_told_like_a_refusal(room):
+    """403 is announced once, so that people hear of it where they look, and is tried again as any error is."""
+
+    def forbid(_):
+        raise Forbidden("403 Forbidden: a rule is missing", code=403, reason="Forbidden")
+
+    room.light.act = forbid
+    room.starts()
+    room.put(switched=True)
+    await asyncio.sleep(20)
+    assert room.said == [("desk", "Forbidden", "403 Forbidden: a rule is missing")]
+    room.light.act = lambda _: None
+    await asyncio.sleep(60)
+    assert room.light.done == ["desk"]
 
 
 @virtually

@@ -21,7 +21,7 @@ LEASES = Kind(dict, "Lease", "leases", group="coordination.k8s.io")
 STAYS = "ls -la /dev/nvidia-caps-imex-channels; trap 'exit 0' TERM; sleep 9999 & wait"
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Rig(Sights):
     """One rack, its users, and its mishaps."""
 

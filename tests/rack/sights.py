@@ -26,7 +26,7 @@ LIMIT = 20.0
 """Seconds that anything may take on a busy machine; what is promised within less says so."""
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class Sights:
     """One rack, looked at."""
 

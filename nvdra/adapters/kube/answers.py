@@ -7,7 +7,7 @@ from http import HTTPStatus
 import msgspec
 from attrs import field, frozen
 
-from nvdra.errors import AlreadyExists, ApiError, Conflict, Gone, NotFound
+from nvdra.errors import AlreadyExists, ApiError, Conflict, Forbidden, Gone, NotFound
 
 MAX_RETRY_AFTER = 30.0
 _MAX_TEXT = 1000
@@ -63,10 +63,17 @@ class Failure:
         message = self.status.message[:_MAX_TEXT] or "no reason given"
         text = f"{call.text} at {server}: {self.code} {_phrase(self.code)}: {message}"
         if self.code == HTTPStatus.FORBIDDEN:
-            text += f" (a ClusterRole or Role of ours must allow {call.verb} on {call.resource})"
+            text += (
+                f" (a ClusterRole or Role of ours must allow {call.verb} on {call.resource}:"
+                " helm upgrade puts back what the chart grants)"
+            )
+        if self.code == HTTPStatus.TOO_MANY_REQUESTS:
+            text += " (it is tried again by itself; if this lasts, give the driver a FlowSchema of its own)"
         return self._class(call)(text, code=self.code, reason=self.status.reason, after=self.retry_after)
 
     def _class(self, call: Call) -> type[ApiError]:
+        if self.code == HTTPStatus.FORBIDDEN:
+            return Forbidden
         if self.code == HTTPStatus.NOT_FOUND:
             return NotFound
         if self.code == HTTPStatus.GONE:
@@ -90,7 +97,7 @@ def failure_of(code: int, headers: Mapping[str, str], body: bytes) -> Failure:
     """Read a Status, or whatever a proxy in between wrote instead."""
     try:
         status = msgspec.json.decode(body, type=Status)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         status = Status(body[:_MAX_TEXT].decode("utf-8", "replace").strip())
     return Failure(code, status, _retry_after(headers, status))
 
@@ -111,8 +118,8 @@ def patience(failure: Failure, attempt: int, rng: random.Random) -> float | None
     )
     if not turned_away:
         return None
-    wait = failure.retry_after if failure.retry_after is not None else float(2**attempt)
-    return wait * rng.uniform(1.0, 1.3)
+    wait = failure.retry_after if failure.retry_after is not None else 1.0
+    return wait * float(2**attempt) * rng.uniform(1.0, 2.0)  # a thousand nodes are told the same second
 
 
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:

@@ -11,9 +11,10 @@ import msgspec
 from attrs import define, field
 
 from nvdra import __version__
+from nvdra.adapters.http.client import Limits
 from nvdra.adapters.kube.answers import Call, failure_in_watch
 from nvdra.adapters.kube.config import Access
-from nvdra.adapters.kube.decoding import decode_line, decode_object, decode_page, lines
+from nvdra.adapters.kube.decoding import UNREADABLE, decode_line, decode_object, decode_page, lines
 from nvdra.adapters.kube.rate import Bucket
 from nvdra.adapters.kube.requests import Observe, Requests, unobserved
 from nvdra.api.kind import Kind
@@ -46,6 +47,7 @@ class KubeClient:
     idle: float = 120.0
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(factory=random.Random)
+    limits: Limits = field(factory=Limits)
     _requests: Requests = field(init=False)
 
     def __attrs_post_init__(self) -> None:
@@ -59,6 +61,7 @@ class KubeClient:
             idle=self.idle,
             clock=self.clock,
             rng=self.rng,
+            limits=self.limits,
         )
 
     async def close(self) -> None:
@@ -155,7 +158,7 @@ class KubeClient:
             group = msgspec.json.decode(await self._requests.send(call), type=_Group)
         except NotFound as error:
             raise ConfigError(_no_dra(self._requests.server, "nothing of it")) from error
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             raise Again(f"{self._what(call)}: cannot be read: {error}") from error
         served = {entry.version for entry in group.versions}
         for version in RESOURCE_API_VERSIONS:

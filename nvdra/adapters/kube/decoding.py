@@ -12,6 +12,8 @@ from nvdra.errors import Again
 T = TypeVar("T")
 MAX_LINE = 16 * 1024 * 1024
 Raw = bytes | msgspec.Raw
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises on bytes of any kind."""
 
 
 class PageMeta(msgspec.Struct):
@@ -55,7 +57,7 @@ def decode_object(kind: Kind[T], body: Raw, what: str) -> T:
     """One object."""
     try:
         return cast("T", _decoder(cast("Any", kind.type)).decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Again(f"{what}: {kind.kind} {_name(body)}: cannot be read: {error}") from error
 
 
@@ -63,7 +65,7 @@ def decode_page(kind: Kind[T], body: bytes, what: str) -> Page[T]:
     """One page of a list."""
     try:
         return cast("Page[T]", _page_decoder(cast("Any", kind.type)).decode(body))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         for item in _items(body):
             decode_object(kind, item, what)
         raise Again(f"{what}: cannot be read: {error}") from error
@@ -73,7 +75,7 @@ def decode_line(line: Raw, what: str) -> Line:
     """The envelope of one event of a watch."""
     try:
         return cast("Line", _decoder(Line).decode(line))
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise Again(f"{what}: a line of the watch cannot be read: {error}: {bytes(line[:200])!r}") from error
 
 
@@ -99,13 +101,13 @@ async def lines(chunks: AsyncIterator[bytes], what: str) -> AsyncGenerator[bytes
 def _items(body: bytes) -> list[msgspec.Raw]:
     try:
         return _decoder(Page[msgspec.Raw]).decode(body).items or []
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return []
 
 
 def _name(body: Raw) -> str:
     try:
         meta = _decoder(Named).decode(body).metadata
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         return "without a readable name"
     return "/".join(str(part) for part in (meta.get("namespace"), meta.get("name")) if part) or "without a name"

@@ -26,6 +26,8 @@ _PLAIN_USER = frozenset(
     {"token", "tokenFile", "client-certificate", "client-certificate-data", "client-key", "client-key-data"}
 )
 
+_STRUCTURED = frozenset({"exec", "auth-provider", "extensions", "as-groups", "as-user-extra"})
+
 
 @frozen
 class _Picture:
@@ -46,11 +48,11 @@ class _Picture:
         """`key-data` in base64, or the file that `key` names (relative to the kubeconfig)."""
         if data := of.get(f"{key}-data"):
             try:
-                return Pem(base64.b64decode(str(data), validate=True), f"{self.where}: {key}-data")
+                return Pem(base64.b64decode(data, validate=True), f"{self.where}: {key}-data")
             except binascii.Error as error:
                 raise ConfigError(f"{self.where}: {key}-data is not base64: {error}") from error
         if path := of.get(key):
-            return pem_file(self.path.parent / str(path), f"{self.where}: {key}")
+            return pem_file(self.path.parent / path, f"{self.where}: {key}")
         return None
 
 
@@ -61,12 +63,12 @@ def from_kubeconfig(path: str, context: str = "", *, clock: Callable[[], float] 
     picture = _picture(Path(path).expanduser(), context)
     if picture.cluster.get("proxy-url"):
         raise ConfigError(f"{picture.where}: proxy-url is not supported; give a server that is reached without a proxy")
-    secure, host, port, prefix = split_url(str(picture.cluster["server"]), picture.where)
+    secure, host, port, prefix = split_url(picture.cluster["server"], picture.where)
     fancy = sorted(set(picture.user) - _PLAIN_USER)
     official = _official(picture, fancy) if fancy else None
     credentials = _renewed(official, clock) if official is not None else _plain(picture, clock)
     tls = _tls(picture, official) if secure else None
-    server_name = str(picture.cluster.get("tls-server-name", ""))
+    server_name = picture.cluster.get("tls-server-name", "")
     return Access(Endpoint(host, port, tls, server_name, prefix), credentials, picture.namespace, picture.where)
 
 
@@ -74,40 +76,54 @@ def _picture(path: Path, wanted: str) -> _Picture:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        document = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)
+    # ValueError: text that is no UTF-8, and dates that no calendar has
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"kubeconfig {path}: cannot be read: {error}") from error
     if not isinstance(document, dict):
         raise ConfigError(f"kubeconfig {path}: it is no mapping; expected clusters, contexts and users")
-    name = wanted or str(document.get("current-context") or "")
+    name = wanted or _word(document, "current-context", f"kubeconfig {path}")
     if not name:
         raise ConfigError(f"kubeconfig {path}: it has no current-context; set one: kubectl config use-context NAME")
     context = _entry(document, path, ("contexts", "context"), name)
-    user_name = str(context.get("user") or "")
-    cluster = _entry(document, path, ("clusters", "cluster"), str(context.get("cluster") or ""))
+    where = f"kubeconfig {path}, context {name!r}"
+    user_name = _word(context, "user", where)
+    cluster = _entry(document, path, ("clusters", "cluster"), _word(context, "cluster", where))
     if not cluster.get("server"):
-        raise ConfigError(f"kubeconfig {path}, context {name!r}: its cluster has no server")
+        raise ConfigError(f"{where}: its cluster has no server")
     user = _entry(document, path, ("users", "user"), user_name) if user_name else {}
-    return _Picture(path, name, user_name, cluster, user, str(context.get("namespace") or "default"))
+    return _Picture(path, name, user_name, cluster, user, _word(context, "namespace", where) or "default")
+
+
+def _word(of: Mapping[str, Any], key: str, where: str) -> str:
+    """One value that is a text; "" when it is not there. Lists that aliases blow up are never written out."""
+    value = of.get(key)
+    if value is None:
+        return ""
+    if not isinstance(value, str | int | float):
+        raise ConfigError(f"{where}: {key} is no text but a {type(value).__name__}")
+    return str(value)
 
 
 def _entry(document: Mapping[str, Any], path: Path, words: tuple[str, str], name: str) -> Mapping[str, Any]:
+    """What is listed under that name; only what the official client reads may be more than a text."""
     plural, singular = words
     listed = document.get(plural) or []
     entries = [entry for entry in listed if isinstance(entry, dict)] if isinstance(listed, list) else []
     for entry in entries:
         if entry.get("name") == name:
-            value = entry.get(singular) or {}
+            value, where = entry.get(singular) or {}, f"kubeconfig {path}: {singular} {name!r}"
             if not isinstance(value, dict):
-                raise ConfigError(f"kubeconfig {path}: {singular} {name!r} is no mapping")
-            return {key: item for key, item in value.items() if item not in (None, "")}
-    there = ", ".join(sorted(str(entry.get("name")) for entry in entries)) or "none"
-    raise ConfigError(f"kubeconfig {path}: no {singular} is named {name!r}; there are: {there}")
+                raise ConfigError(f"{where} is no mapping")
+            there = {key: item for key, item in value.items() if item not in (None, "")}
+            return {key: item if key in _STRUCTURED else _word(there, key, where) for key, item in there.items()}
+    known = sorted(entry["name"] for entry in entries if isinstance(entry.get("name"), str))
+    raise ConfigError(f"kubeconfig {path}: no {singular} is named {name!r}; there are: {', '.join(known) or 'none'}")
 
 
 def _plain(picture: _Picture, clock: Callable[[], float]) -> Credentials:
     if path := picture.user.get("tokenFile"):
-        return token_file(picture.path.parent / str(path), clock)
+        return token_file(picture.path.parent / path, clock)
     if token := picture.user.get("token"):
         return FixedHeader(f"Bearer {token}")
     return FixedHeader()
@@ -122,7 +138,7 @@ def _tls(picture: _Picture, official: Any | None) -> Any:
     if (certificate is None) != (key is None):
         raise ConfigError(f"{picture.where}: client-certificate and client-key must come together")
     authority = picture.pem(picture.cluster, "certificate-authority")
-    insecure = picture.cluster.get("insecure-skip-tls-verify") is True
+    insecure = picture.cluster.get("insecure-skip-tls-verify") == "True"
     return tls_context(authority, insecure=insecure, certificate=certificate, key=key)
 
 

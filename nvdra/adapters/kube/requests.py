@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 from attrs import define, field
 
-from nvdra.adapters.http.client import Headers, HttpClient, Response, Stream
+from nvdra.adapters.http.client import Headers, HttpClient, Limits, Response, Stream
 from nvdra.adapters.http.connection import Unreachable
 from nvdra.adapters.kube.answers import Call, Failure, failure_of, patience
 from nvdra.adapters.kube.config import Access
@@ -38,11 +38,12 @@ class Requests:
     idle: float = 120.0
     clock: Callable[[], float] = time.monotonic
     rng: random.Random = field(factory=random.Random)
+    limits: Limits = field(factory=Limits)
     http: HttpClient = field(init=False)
 
     def __attrs_post_init__(self) -> None:
         """One HTTP client for all calls."""
-        self.http = HttpClient(self.access.endpoint, clock=self.clock)
+        self.http = HttpClient(self.access.endpoint, self.limits, clock=self.clock)
 
     @property
     def server(self) -> str:

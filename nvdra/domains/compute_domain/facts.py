@@ -1,7 +1,9 @@
 """The facts of a ComputeDomain: one function each, its docstring the YAML's sentence. Pure."""
 
+from collections.abc import Sequence
+
 from nvdra.api import names
-from nvdra.api.membership import waiting_text
+from nvdra.api.membership import Member, sources_of, waiting_text
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 
@@ -14,14 +16,16 @@ def deleting(seen: ComputeDomainSnapshot) -> Finding:
     """The object is being deleted, or is already gone."""
     if seen.domain is None:
         return Finding(True, "the ComputeDomain is gone", f"no ComputeDomain has uid {seen.uid}")
-    return Finding(seen.domain.metadata.deleting, "the ComputeDomain is being deleted", _source(seen))
+    said = "the ComputeDomain is being deleted" if seen.domain.metadata.deleting else "nobody has deleted it"
+    return Finding(seen.domain.metadata.deleting, said, _source(seen, "metadata.deletionTimestamp"))
 
 
 @FACTS.add
 def finalized(seen: ComputeDomainSnapshot) -> Finding:
     """Our finalizer is on the object."""
     there = seen.domain is not None and names.FINALIZER in seen.domain.metadata.finalizers
-    return Finding(there, f"finalizer {names.FINALIZER} is {'still' if there else 'not'} on it", _source(seen))
+    said = f"finalizer {names.FINALIZER} is {'on' if there else 'not on'} it"
+    return Finding(there, said, _source(seen, "metadata.finalizers"))
 
 
 @FACTS.add
@@ -30,9 +34,11 @@ def templated(seen: ComputeDomainSnapshot) -> Finding:
     if seen.domain is not None and not seen.domain.metadata.deleting:
         name = seen.domain.spec.channel.resourceClaimTemplate.name
         found = seen.workload_template is not None
-        return Finding(found, f"ResourceClaimTemplate {name} {'exists' if found else 'is not there yet'}", name)
+        source = f"ResourceClaimTemplate {seen.domain.metadata.namespace}/{name}"
+        return Finding(found, f"ResourceClaimTemplate {name} {'exists' if found else 'is not there yet'}", source)
     left = [t.metadata.path for t in seen.workload_templates]
-    return Finding(bool(left), f"ResourceClaimTemplate {', '.join(left)} is still there" if left else "", _source(seen))
+    source = f"ResourceClaimTemplates labelled {names.DOMAIN_LABEL}={seen.uid}"
+    return Finding(bool(left), f"ResourceClaimTemplate {', '.join(left)} is still there" if left else "", source)
 
 
 @FACTS.add
@@ -43,7 +49,10 @@ def daemonised(seen: ComputeDomainSnapshot) -> Finding:
         lacking.append("the daemons' ResourceClaimTemplate")
     if not any(not d.metadata.deleting for d in seen.daemon_sets):
         lacking.append("the DaemonSet")
-    return Finding(not lacking, f"{' and '.join(lacking)} not there yet" if lacking else "both exist")
+    said = f"{' and '.join(lacking)} not there yet" if lacking else "both exist"
+    there = [f"ResourceClaimTemplate {t.metadata.path}" for t in seen.daemon_templates]
+    there += [f"DaemonSet {d.metadata.path}" for d in seen.daemon_sets]
+    return Finding(not lacking, said, ", ".join(there[:3]) or f"objects labelled {names.DOMAIN_LABEL}={seen.uid}")
 
 
 @FACTS.add
@@ -56,28 +65,35 @@ def has_formed(seen: ComputeDomainSnapshot) -> Finding:
     """The fact `formed`, for others that rest on it."""
     wanted = seen.wanted_nodes
     if wanted == 0:
-        return Finding(True, "numNodes is 0: formed from the start", _source(seen))
+        return Finding(True, "numNodes is 0: formed from the start", _source(seen, "spec.numNodes"))
     if seen.ready_nodes >= wanted:
-        return Finding(True, f"{seen.ready_nodes} of {wanted} nodes are ready", _source(seen))
+        source = sources_of(member for member in seen.members if member.ready)
+        return Finding(True, f"{seen.ready_nodes} of {wanted} nodes are ready", source)
     if seen.members and remembered(seen):
-        return Finding(True, "it has formed before and has nodes still", _source(seen))
-    return Finding(False, waiting_text(wanted, seen.members), _source(seen))
+        source = _source(seen, f"status.conditions[{FORMED}]")
+        return Finding(True, "it has formed before and has nodes still", source)
+    source = sources_of(member for member in seen.members if not member.ready)
+    return Finding(False, waiting_text(wanted, seen.members), source or _joined(seen))
 
 
 @FACTS.add
 def all_ready(seen: ComputeDomainSnapshot) -> Finding:
     """Every node that joined is ready."""
-    late = [f"{member.name} {member.why}" for member in seen.members if not member.ready]
-    return Finding(not late, "; ".join(late[:3]) or f"{len(seen.members)} nodes are ready", _source(seen))
+    late = [member for member in seen.members if not member.ready]
+    if not late:
+        count = len(seen.members)
+        return Finding(True, f"{count} of {count} nodes are ready", sources_of(seen.members) or _joined(seen))
+    return Finding(False, _who(late), sources_of(late))
 
 
 @FACTS.add
 def degraded(seen: ComputeDomainSnapshot) -> Finding:
     """It has formed and serves some nodes, and another one is not ready."""
+    late = [member for member in seen.members if not member.ready]
+    source = sources_of(late or seen.members) or _joined(seen)
     if not has_formed(seen).holds:
-        return Finding(False, "", _source(seen))  # that it has not formed is said by `formed`
-    late = [f"{member.name} {member.why}" for member in seen.members if not member.ready]
-    return Finding(seen.ready_nodes > 0 and bool(late), "; ".join(late[:3]) or "no node is late", _source(seen))
+        return Finding(False, "", source)  # that it has not formed is said by `formed`
+    return Finding(seen.ready_nodes > 0 and bool(late), _who(late) or "no node is late", source)
 
 
 @FACTS.add
@@ -89,7 +105,8 @@ def drained(seen: ComputeDomainSnapshot) -> Finding:
         *(f"the label on node {n.metadata.name}" for n in seen.nodes),
         *(f"ComputeDomainClique {r.metadata.path}" for r in seen.rosters),
     ]
-    return Finding(not left, f"{', '.join(left[:3])} still there" if left else "nothing of ours is left", _source(seen))
+    said = f"{', '.join(left[:3])} still there" if left else "nothing of ours is left"
+    return Finding(not left, said, f"objects labelled {names.DOMAIN_LABEL}={seen.uid}")
 
 
 def remembered(seen: ComputeDomainSnapshot) -> bool:
@@ -106,5 +123,14 @@ def remembered(seen: ComputeDomainSnapshot) -> bool:
     )
 
 
-def _source(seen: ComputeDomainSnapshot) -> str:
-    return f"ComputeDomain {seen.domain.metadata.path}" if seen.domain else f"ComputeDomain with uid {seen.uid}"
+def _source(seen: ComputeDomainSnapshot, field: str = "") -> str:
+    found = f"ComputeDomain {seen.domain.metadata.path}" if seen.domain else f"ComputeDomain with uid {seen.uid}"
+    return f"{found} {field}" if field else found
+
+
+def _joined(seen: ComputeDomainSnapshot) -> str:
+    return f"Nodes labelled {names.DOMAIN_LABEL}={seen.uid}"
+
+
+def _who(late: Sequence[Member]) -> str:
+    return "; ".join(f"{member.name} {member.why}" for member in late[:3])

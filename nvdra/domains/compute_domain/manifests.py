@@ -8,7 +8,11 @@ from attrs import field, frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
+from nvdra.api.objects import Packed
 from nvdra.ports import Json
+
+AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
+"""Until the daemon listens, for half a minute at most; then the probes tell what there is."""
 
 
 @frozen
@@ -180,9 +184,11 @@ def _container(domain: ComputeDomain, settings: DaemonSettings) -> Json:
             "requests": dict(settings.requests),
             "claims": [{"name": names.DAEMON_CONTAINER}],
         },
-        # the daemon holds the start-up probe until IMEX is ready, so readiness is seen at once
-        "startupProbe": _probe("/startupz", period=1, limit=10, failures=180),
-        "readinessProbe": _probe("/readyz", period=10, limit=10, failures=1),
+        # The daemon holds a probe until IMEX is ready, and the kubelet passes a readiness on at once. After a start-up
+        # probe it would first wait for its next look at all containers, up to a second; so there is none. The hook is
+        # for the first probe, which comes 10 ms after the start and would be turned away.
+        "lifecycle": {"postStart": {"exec": {"command": ["bash", "-c", AWAIT_DOOR]}}},
+        "readinessProbe": _probe("/readyz/wait", period=1, limit=60, failures=1),
         "livenessProbe": _probe("/livez", period=60, limit=10, failures=20),
     }
 
@@ -198,6 +204,8 @@ def _probe(path: str, *, period: int, limit: int, failures: int) -> Json:
 
 def covers(existing: object, wanted: object) -> bool:
     """Whether everything we want is there. What others added, and the server's defaults, do not count as drift."""
+    if isinstance(existing, Packed):
+        return covers(existing.unpacked(), wanted)
     if isinstance(wanted, dict):
         return isinstance(existing, dict) and all(
             key in existing and covers(existing[key], value) for key, value in wanted.items()

@@ -7,7 +7,7 @@ from attrs import field, frozen
 
 from nvdra.api import kinds
 from nvdra.api.computedomain import ComputeDomain, ComputeDomainStatus, DomainNode, ImexDomainStatus, Roster
-from nvdra.api.membership import Member, waiting_text
+from nvdra.api.membership import NAMED, Member, waiting_text
 from nvdra.api.meta import Condition, Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
@@ -16,7 +16,7 @@ from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 from nvdra.domains.compute_domain.things import Ports
 from nvdra.engine.burst import AT_ONCE, Burst, Pace
 from nvdra.engine.domain import Told
-from nvdra.errors import NotFound, Refused
+from nvdra.errors import Forbidden, NotFound, Refused
 from nvdra.ports import WallClock
 
 MAX_LISTED_NODES = 2000
@@ -101,9 +101,12 @@ def _imex_domains(seen: ComputeDomainSnapshot, old: Iterable[ImexDomainStatus]) 
     """One entry a clique; indices come from the roster, or stay as they were while the roster is missing."""
     rosters = {roster.cliqueID: roster for roster in seen.rosters}
     before = {entry.cliqueID: entry for entry in old}
-    cliques = {member.clique for member in seen.members} | set(rosters) | set(before)
+    by_clique: dict[str, list[Member]] = {}
+    for member in seen.members:
+        by_clique.setdefault(member.clique, []).append(member)
+    cliques = {*by_clique, *rosters, *before}
     for clique in sorted(clique for clique in cliques if clique):
-        members = [member for member in seen.members if member.clique == clique]
+        members = by_clique.get(clique, [])
         ready = sum(member.ready for member in members)
         known = before.get(clique, ImexDomainStatus(clique))
         roster = rosters.get(clique)
@@ -130,7 +133,7 @@ def _by_index(roster: Roster) -> tuple[str, ...]:
 
 def _conditions(seen: ComputeDomainSnapshot, told: Told) -> Iterable[Condition]:
     leaf = told.leaf.name.split(".")[-1]
-    refused = next((e for e in told.troubles.values() if isinstance(e, Refused)), None)
+    refused = next((e for e in told.troubles.values() if isinstance(e, Refused | Forbidden)), None)
     troubles = "; ".join(str(error) for error in told.troubles.values())
     message = troubles or told.waiting_for or _ready_message(seen, told)
     ready = told.word == "Ready"
@@ -145,19 +148,44 @@ def _conditions(seen: ComputeDomainSnapshot, told: Told) -> Iterable[Condition]:
         "Provisioned" if provisioned else refused.reason if refused else leaf,
         why or "claim templates and DaemonSet exist",
     )
-    wrong = [member.trouble for member in seen.members if member.trouble]
-    yield Condition(
-        "CliquesAgree",
-        str(not wrong),
-        "CliqueMismatch" if wrong else "Agree",
-        "; ".join(wrong[:3]) or "every node's clique is what NVML and its labels say",
-    )
+    yield _cliques_agree(seen)
+    yield _peers_connected(seen)
     full = [roster.message for roster in seen.rosters if any(e.index < 0 and e.cliqueID for e in roster.daemons)]
     yield Condition(
         "IndicesAvailable",
         str(not full),
         "CliqueFull" if full else "Available",
         "; ".join(full) or "every node with a fabric has its index",
+    )
+
+
+def _cliques_agree(seen: ComputeDomainSnapshot) -> Condition:
+    """A node alone without a clique is seldom meant: its workers get no channel, and share memory with nobody."""
+    wrong = [member.trouble for member in seen.members if member.trouble]
+    lacking = [member.name for member in seen.members if not member.fabric]
+    mixed = bool(lacking) and len(lacking) < len(seen.members)
+    if mixed:
+        some = ", ".join(lacking[:NAMED])
+        wrong.append(
+            f"{some} has no NVLink clique while other nodes of this domain have one, so its workers get no channel:"
+            " look at Fabric in nvidia-smi -q there, or keep this domain's workers off it"
+        )
+    return Condition(
+        "CliquesAgree",
+        str(not wrong),
+        "NoClique" if mixed else "CliqueMismatch" if wrong else "Agree",
+        "; ".join(wrong[:NAMED]) or "every node's clique is what NVML and its labels say",
+    )
+
+
+def _peers_connected(seen: ComputeDomainSnapshot) -> Condition:
+    """Readiness is each daemon's own; whom a ready one does not reach is said here."""
+    worried = [f"{member.name} {member.worry}" for member in seen.members if member.worry]
+    return Condition(
+        "PeersConnected",
+        str(not worried),
+        "PeersUnreachable" if worried else "Connected",
+        "; ".join(worried[:NAMED]) or "no IMEX daemon misses a peer",
     )
 
 

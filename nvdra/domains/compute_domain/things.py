@@ -1,11 +1,14 @@
 """What a ComputeDomain keeps present and absent. Each compares, acts and stops; each is safe on stale sight."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
 from attrs import field, frozen
 
-from nvdra.api import kinds, names
+from nvdra.api import kinds, names, objects
+from nvdra.api.computedomain import ComputeDomainSpec
 from nvdra.api.kind import Kind
 from nvdra.api.membership import leaving_patch
 from nvdra.api.meta import Meta
@@ -18,6 +21,10 @@ from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject
+
+MOST_NAMED = 10
+"""So many workloads are named, and told, when their domain is deleted."""
+AT_ONCE = 16  # nodes given back together: one after another, thousands would take minutes
 
 
 @frozen(eq=False)
@@ -162,19 +169,28 @@ class DaemonSet:
     """The DaemonSet of the domain. Drift is corrected; its pods are left alone (updateStrategy OnDelete)."""
 
     ports: Ports
+    # the very object, which the store keeps until it changes, and the spec that it is right for
+    found_right: dict[str, tuple[objects.DaemonSet, ComputeDomainSpec]] = field(factory=dict)
 
     async def present(self, seen: ComputeDomainSnapshot) -> None:
         if seen.domain is None:
             return
+        name = names.daemonset_name(seen.domain.metadata.name, seen.uid)
+        existing = next((d for d in seen.daemon_sets if d.metadata.name == name), None)
+        known, spec = self.found_right.get(seen.uid, (None, None))
+        if existing is not None and existing is known and spec == seen.domain.spec:
+            return
         wanted = manifests.daemonset(seen.domain, self.ports.settings)
-        existing = next((d for d in seen.daemon_sets if d.metadata.name == wanted["metadata"]["name"]), None)
         if existing is None:
             await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
             await self._apply(wanted)
+        elif not existing.metadata.deleting:
+            self.found_right[seen.uid] = (existing, seen.domain.spec)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
+        self.found_right.pop(seen.uid, None)
         if seen.daemon_sets:
             await confirm_gone(self.ports.cluster, self.ports.store, seen)
         for there in seen.daemon_sets:
@@ -207,7 +223,7 @@ class UnservedDaemons:
         raise AssertionError("never ordered")  # pragma: no cover - law closed: only `absent` is written
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
-        if seen.domain is None:
+        if seen.domain is None or not seen.daemons:
             return
         wanted = manifests.wanted_hash(manifests.daemonset(seen.domain, self.ports.settings))
         for pod in seen.daemons:
@@ -240,11 +256,14 @@ class NodeLabels:
             return
         await confirm_gone(self.ports.cluster, self.ports.store, seen)
         await self._warn(seen)
-        for node in seen.nodes:
-            try:
-                await take_label(self.ports.cluster, node.metadata.name, seen.uid)
-            except (Conflict, NotFound):
-                continue  # another domain's by now, or no node any more: the watch will say so
+        for first in range(0, len(seen.nodes), AT_ONCE):
+            taking = (self._take(node.metadata.name, seen.uid) for node in seen.nodes[first : first + AT_ONCE])
+            for trouble in filter(None, await asyncio.gather(*taking, return_exceptions=True)):
+                raise trouble
+
+    async def _take(self, node: str, uid: str) -> None:
+        with suppress(Conflict, NotFound):  # another domain's by now, or no node any more: the watch will say so
+            await take_label(self.ports.cluster, node, uid)
 
     async def _warn(self, seen: ComputeDomainSnapshot) -> None:
         about = subject(seen)
@@ -252,10 +271,16 @@ class NodeLabels:
             return
         kind = kinds.RESOURCE_CLAIMS.at(self.ports.settings.resource_version)
         claims = await self.ports.cluster.list(kind, about.namespace, labels=f"{names.DOMAIN_LABEL}={seen.uid}")
-        users = sorted({user.name for claim in claims.items for user in claim.status.reservedFor})
-        if users:
-            text = f"deleted while in use: {', '.join(users[:10])} lose their IMEX daemons now"
-            self.ports.announcer.tell(about, "ComputeDomainDeletedInUse", text, warning=True)
+        users = {user.name: user.uid for claim in claims.items for user in claim.status.reservedFor}
+        if not users:
+            return
+        text = (
+            f"ComputeDomain {about.name} was deleted while in use: {', '.join(sorted(users)[:MOST_NAMED])} lose their"
+            " IMEX daemons now; end them: nothing can give them their domain back"
+        )
+        pods = [Subject("v1", "Pod", name, about.namespace, uid) for name, uid in sorted(users.items())]
+        for subject_ in (about, *pods[:MOST_NAMED]):
+            self.ports.announcer.tell(subject_, "ComputeDomainDeletedInUse", text, warning=True)
 
 
 async def take_label(cluster: Cluster, node: str, uid: str) -> None:

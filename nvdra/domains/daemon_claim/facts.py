@@ -38,13 +38,13 @@ def staged(seen: DaemonClaimSnapshot) -> Finding:
 
 @FACTS.add
 def exposed(seen: DaemonClaimSnapshot) -> Finding:
-    """The CDI file on disk is the one that the record asks for."""
+    """The CDI file on disk is the one that the record and the driver ask for."""
     if seen.disk is None:
         return Finding(False, "its CDI file is not written yet")
     if seen.record is None or seen.record.leaving:
         return Finding(True, "its CDI file is still there")
-    right = describes(seen.disk, seen.record)
-    return Finding(right, "its CDI file is on disk" if right else "its CDI file is of another domain or clique")
+    right = describes(seen.disk, seen.record, seen.reading.driver)
+    return Finding(right, "its CDI file is on disk" if right else "its CDI file is of another domain, clique or driver")
 
 
 @FACTS.add

@@ -85,10 +85,14 @@ def device_name(record: ClaimRecord) -> str:
     return f"{record.uid}-daemon-0"
 
 
-def describes(disk: DiskSpec, record: ClaimRecord) -> bool:
-    """Whether the CDI file is of this claim, its domain and its clique; the driver's part may differ."""
+def describes(disk: DiskSpec, record: ClaimRecord, driver: str = "") -> bool:
+    """Whether the CDI file is of this claim, its domain, its clique, and the driver that is there, if one is.
+
+    Another driver's files have other names: a daemon whose container is started again would not find the old ones.
+    """
     edits = disk.spec.devices.get(device_name(record))
-    marks = (f"COMPUTE_DOMAIN_UUID={record.domain}", f"CLIQUE_ID={record.clique}")
+    marks = [f"COMPUTE_DOMAIN_UUID={record.domain}", f"CLIQUE_ID={record.clique}"]
+    marks += [f"DRIVER_VERSION={driver}"] if driver else []
     return edits is not None and all(mark in edits.env for mark in marks)
 
 

@@ -15,7 +15,7 @@ from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
-from nvdra.ports import Cluster, Files
+from nvdra.ports import Cluster, Files, Json
 
 NOTE_AFTER = 3.0
 """A daemon that is not ready this soon says why; before, it is merely starting."""
@@ -148,7 +148,7 @@ class CdiFile:
     ports: Ports
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
-        if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record)):
+        if seen.record is None or (seen.disk is not None and describes(seen.disk, seen.record, seen.reading.driver)):
             return
         spec = CdiSpec(CLAIM_CDI_KIND, {device_name(seen.record): self._edits(seen, seen.record)})
         self.ports.store.put(DISK_SPECS, DiskSpec(seen.uid, CdiSpec(CLAIM_CDI_KIND)))  # whatever becomes of it
@@ -184,21 +184,44 @@ class PodNote(_OneWay):
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         record, status = seen.record, seen.daemon
-        if record is None or status is None or status.ready or not status.reason:
+        if record is None or status is None:
+            return
+        if not status.reason:
             self.memory.since.pop(seen.uid, None)
+            if await self._worried(seen, record):
+                await self._say(seen, record, "")
             return
         since = self.memory.since.setdefault(seen.uid, seen.now)
         if seen.now < since + NOTE_AFTER:
             raise Later("the daemon is starting", after=since + NOTE_AFTER - seen.now)
-        if self.memory.said.get(seen.uid) == status.reason:
+        await self._say(seen, record, f"{names.WORRY}{status.reason}" if status.ready else status.reason)
+
+    async def _say(self, seen: DaemonClaimSnapshot, record: ClaimRecord, text: str) -> None:
+        if self.memory.said.get(seen.uid) == text:
             return
         for pod in record.pods:
-            patch = {"metadata": {"uid": pod.uid, "annotations": {names.NOTE_ANNOTATION: status.reason}}}
+            patch: Json = {"metadata": {"uid": pod.uid, "annotations": {names.NOTE_ANNOTATION: text or None}}}
             try:
                 await self.ports.cluster.patch(kinds.PODS, pod.name, patch, record.namespace)
             except (NotFound, Conflict):
                 continue
-        self.memory.said[seen.uid] = status.reason
+        self.memory.said[seen.uid] = text
+
+    async def _worried(self, seen: DaemonClaimSnapshot, record: ClaimRecord) -> bool:
+        """Whether the pod still tells a worry that is over: as we remember, or after a restart of ours as it says."""
+        if seen.uid in self.memory.said or seen.call is not None:
+            return self.memory.said.get(seen.uid, "").startswith(names.WORRY)
+        self.memory.said[seen.uid] = ""
+        for pod in record.pods:
+            try:
+                there = await self.ports.cluster.get(kinds.PODS, pod.name, record.namespace)
+            except NotFound:
+                continue
+            note = there.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+            if there.metadata.uid == pod.uid and note.startswith(names.WORRY):
+                self.memory.said[seen.uid] = note
+                return True
+        return False
 
 
 @define(eq=False)

@@ -30,6 +30,8 @@ class Child:
     argv: Sequence[str]
     on_line: Callable[[str], None]
     on_change: list[Callable[[], None]] = field(factory=list)
+    on_heard: list[Callable[[], None]] = field(factory=list)
+    """Called when it has printed something: a moment to ask how it is, whatever it said."""
     asked_at: float | None = field(default=None, init=False)
     """When it was asked to end."""
     killed: bool = field(default=False, init=False)
@@ -44,7 +46,7 @@ class Child:
     async def start(self, index: int, told: Addresses) -> None:
         """Start it at this place; Refused when it cannot be started."""
         assert self._process is None, "one nvidia-imex at a time"
-        process = await self.processes.start(self.argv, self.on_line)
+        process = await self.processes.start(self.argv, self._hear)
         self._process = process
         before = self.life
         self._know(
@@ -103,6 +105,11 @@ class Child:
             failures=failures,
             due=now + min(LAST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures - 1, 10)),
         )
+
+    def _hear(self, line: str) -> None:
+        self.on_line(line)
+        for tell in self.on_heard:
+            tell()
 
     def _know(self, life: Life) -> None:
         self.store.put(LIVES, life)

@@ -43,7 +43,8 @@ class _Rule:
 
 def _port(found: _Match) -> str:
     number = found["port"] or found["port2"]
-    return f"port {number} in use" if number else "one of its ports is in use (50000 between nodes, 50005 for commands)"
+    which = f"port {number} in use" if number else "one of its ports in use (50000 between nodes, 50005 for commands)"
+    return f"{which}: see who listens there (ss -ltnp on the node) and stop it"
 
 
 _RULES: Final = (
@@ -96,6 +97,11 @@ _LETTER_SENTENCES: Final = {
     "!": "refuses our authentication",
     "?": "state not known",
 }
+_WAY_OUT: Final = {
+    "WaitingForRecovery": "it goes on when they are back; if they are gone for good, delete this daemon's pod",
+    "PeersOfOtherVersion": "install the same driver and IMEX package on all nodes of the clique",
+    "PeersUnreachable": "do network policies or a firewall block port 50000 between these nodes?",
+}
 _WAITING: Final = {
     "INITIALIZING": ("Starting", "IMEX is starting"),
     "STARTING_AUTH_SERVER": ("Starting", "IMEX is starting its authentication"),
@@ -109,6 +115,7 @@ _WAITING: Final = {
     "UNAVAILABLE": ("NotServing", "IMEX does not answer its command port yet"),
     "NO_ANSWER": ("NoAnswer", "nvidia-imex-ctl did not answer in time"),
 }
+_MORE: Final = "; more is in the log of this daemon's pod"
 _LOOP: Final = 3
 """This many ends within the window are a loop."""
 _NAMED: Final = 3
@@ -139,7 +146,7 @@ def crash_loop(ends: Sequence[Ended], now: float, window: float = 300.0) -> Symp
     span = _span(now - recent[-same].at)
     if known.reason != "ImexExited":
         return Symptom(known.reason, f"{known.text} (ended {len(recent)} times in {_span(now - recent[0].at)})")
-    return Symptom("CrashLoop", f"nvidia-imex {_how(last)} {same} times in {span}{_last_line(last)}")
+    return Symptom("CrashLoop", f"nvidia-imex {_how(last)} {same} times in {span}{_last_line(last)}{_MORE}")
 
 
 def waiting_for(state: str, view: DomainView | None, own: int, peers: dict[int, str]) -> Symptom | None:
@@ -148,9 +155,9 @@ def waiting_for(state: str, view: DomainView | None, own: int, peers: dict[int, 
         return None
     reason, sentence = _WAITING.get(state, ("NotReady", f"IMEX says {state}"))
     if reason not in {"WaitingForRecovery", "WaitingForPeers"} or view is None:
-        return Symptom(reason, sentence)
+        return _with_way_out(reason, sentence)
     missing = [peers[node.index] for node, _ in view.unconnected(own, peers)]
-    return Symptom(reason, f"{sentence}: {_some(missing)}" if missing else sentence)
+    return _with_way_out(reason, f"{sentence}: {_some(missing)}" if missing else sentence)
 
 
 def unreachable(view: DomainView | None, own: int, peers: dict[int, str]) -> Symptom | None:
@@ -162,7 +169,11 @@ def unreachable(view: DomainView | None, own: int, peers: dict[int, str]) -> Sym
         return None
     told = [f"{peers[node.index]} ({_LETTER_SENTENCES.get(letter, letter)})" for node, letter in missing]
     reason = "PeersOfOtherVersion" if all(letter == "V" for _, letter in missing) else "PeersUnreachable"
-    return Symptom(reason, f"not connected to {len(missing)} of {len(peers.keys() - {own})} peers: {_some(told)}")
+    return _with_way_out(reason, f"not connected to {len(missing)} of {len(peers.keys() - {own})} peers: {_some(told)}")
+
+
+def _with_way_out(reason: str, sentence: str) -> Symptom:
+    return Symptom(reason, f"{sentence}; {_WAY_OUT[reason]}" if reason in _WAY_OUT else sentence)
 
 
 def _how(exit_: Exit) -> str:

@@ -17,6 +17,7 @@ BY_ROSTER = "roster"
 BY_DOMAIN = "domain"
 BY_UID = "uid"
 BY_NODE = "node"
+BY_NAME = "name"
 WATCHED = (kinds.COMPUTE_DOMAINS, kinds.NODES, kinds.PODS, kinds.RESOURCE_SLICES, kinds.ROSTERS)
 
 
@@ -54,11 +55,12 @@ def declare(store: Store) -> None:
     store.index(kinds.NODES, BY_ROSTER, _roster_of_node)
     store.index(kinds.NODES, BY_DOMAIN, _domain_of)
     store.index(kinds.ROSTERS, BY_DOMAIN, _domain_of)
+    store.index(kinds.ROSTERS, BY_NAME, lambda roster: [roster.metadata.name])
     store.index(kinds.PODS, BY_NODE, lambda pod: [(uid, pod.node) for uid in _domain_of(pod)])
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
     store.concern(kinds.NODES, lambda node: [Key(KIND, name) for name in _roster_of_node(node)])
     store.concern(kinds.ROSTERS, lambda roster: [Key(KIND, roster.metadata.name)])
-    store.concern(kinds.COMPUTE_DOMAINS, lambda seen: _keys_of(store, seen.metadata.uid, seen))
+    store.concern(kinds.COMPUTE_DOMAINS, lambda seen: keys_of(store, seen.metadata.uid, seen))
     store.concern(kinds.PODS, lambda pod: _keys_of_node(store, pod.node))
     store.concern(kinds.RESOURCE_SLICES, lambda seen: _keys_of_node(store, seen.spec.nodeName))
 
@@ -76,9 +78,9 @@ def observe(store: Store, key: Key, now: float) -> ImexDomainSnapshot:
         now=now,
         domain=domain,
         members=members_of(nodes, pods, lambda node: _slice(store, node)),
-        joined=len(store.find(kinds.NODES, BY_DOMAIN, uid)),
+        joined=store.count(kinds.NODES, BY_DOMAIN, uid),
         continued=domain is None or _continued(store, domain),
-        roster=next((r for r in store.find(kinds.ROSTERS, BY_DOMAIN, uid) if r.metadata.name == key.id), None),
+        roster=next((r for r in store.find(kinds.ROSTERS, BY_NAME, key.id) if uid in _domain_of(r)), None),
     )
 
 
@@ -97,7 +99,7 @@ def _slice(store: Store, node: str) -> ResourceSlice | None:
     return next(iter(store.find(kinds.RESOURCE_SLICES, BY_NODE, node)), None)
 
 
-def _keys_of(store: Store, uid: str, domain: ComputeDomain) -> Iterable[Key]:
+def keys_of(store: Store, uid: str, domain: ComputeDomain) -> Iterable[Key]:
     """Every clique of a domain that anything knows of."""
     known = {roster.metadata.name for roster in store.find(kinds.ROSTERS, BY_DOMAIN, uid)}
     known |= {name for node in store.find(kinds.NODES, BY_DOMAIN, uid) for name in _roster_of_node(node)}

@@ -10,6 +10,7 @@ from nvdra.api.computedomain import Roster
 from nvdra.api.meta import Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
+from nvdra.core.findings import Finding
 from nvdra.domains.imex_domain.facts import has_formed
 from nvdra.domains.imex_domain.roster import Plan, plan
 from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
@@ -24,6 +25,7 @@ ADDRESSING = Pace(quiet=0.5, limit=1.0)
 JOINING = Pace(quiet=0.15, limit=0.6)
 GETTING_READY = Pace(quiet=0.1, limit=0.3)
 TALKING = Pace(quiet=3.0, limit=6.0)
+TALKS_A_SECOND = 10
 
 
 @frozen(eq=False)
@@ -62,15 +64,16 @@ class RosterObject:
         if seen.domain is None or (seen.roster is None and not seen.members):
             return
         drawn, kept = await self._drawn(seen)
-        wanted = _wanted(seen, drawn, self.ports.namespace)
+        crowded = _crowded_text(seen, drawn, kept, self.ports.max_nodes) if drawn.crowded else ""
+        wanted = _wanted(seen, drawn, self.ports.namespace, crowded)
         if seen.roster is not None and _same(seen.roster, wanted):
             self.burst.written(seen.name)
         else:
             self.burst.hold(seen.name, _essence(wanted), seen.now, _pace(seen, wanted))
             await self._write(seen, wanted)
             self._tell_heirs(seen, drawn)
-        if drawn.crowded:
-            raise Refused(_crowded_text(seen, drawn, kept, self.ports.max_nodes), reason="CliqueFull")
+        if crowded:
+            raise Refused(crowded, reason="CliqueFull")
 
     async def absent(self, seen: ImexDomainSnapshot) -> None:
         self.burst.written(seen.name)
@@ -146,7 +149,7 @@ class RosterObject:
                 raise Again(f"ComputeDomain {domain.metadata.path} exists, our view was behind", after=0.2)
 
 
-def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
+def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str, crowded: str) -> Roster:
     formed = has_formed(seen)
     ready = all(entry.status == "Ready" for entry in drawn.entries)
     labels = {names.DOMAIN_LABEL: seen.uid, names.CLIQUE_LABEL: seen.clique}
@@ -163,7 +166,7 @@ def _wanted(seen: ImexDomainSnapshot, drawn: Plan, namespace: str) -> Roster:
         cliqueID=seen.clique,
         formed=formed.holds,
         status="Ready" if formed.holds and ready and drawn.entries else "NotReady",
-        message=_message(seen, drawn, formed.holds, formed.because),
+        message=crowded or _message(seen, drawn, formed),
         daemons=drawn.entries,
         retired=drawn.retired,
     )
@@ -174,13 +177,12 @@ def _memory(seen: ImexDomainSnapshot) -> tuple[object, object] | None:
     return (known.members, known.retired) if known and (known.members or known.retired) else None
 
 
-def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: bool, why_not: str) -> str:
-    if drawn.crowded:
-        return f"{', '.join(drawn.crowded)} found no free index"
-    if not formed:
-        return why_not
+def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: Finding) -> str:
+    if not formed.holds:
+        return formed.because
     late = [f"{entry.nodeName} {entry.message}" for entry in drawn.entries if entry.status != "Ready"]
-    return f"waiting for {'; '.join(late[:3])}" if late else f"{len(seen.members)} nodes are ready"
+    count = len(seen.members)
+    return f"waiting for {'; '.join(late[:3])}" if late else f"{count} of {count} nodes are ready"
 
 
 def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:
@@ -203,7 +205,14 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
         return _pace_of_places(seen, wanted)
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
         return GETTING_READY
-    return TALKING
+    return _pace_of_talk(seen)
+
+
+def _pace_of_talk(seen: ImexDomainSnapshot) -> Pace:
+    """What is waited for is said in every roster of the domain: the more there are, the less often, ten a second."""
+    cliques = seen.domain.status.imexDomainCount if seen.domain else 0
+    quiet = max(TALKING.quiet, cliques / TALKS_A_SECOND)
+    return Pace(quiet, max(TALKING.limit, 2 * quiet))
 
 
 def _places(roster: Roster) -> list[tuple[str, int, str, str]]:

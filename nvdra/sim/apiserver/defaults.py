@@ -1,7 +1,5 @@
 """Defaults of the built-in kinds, as far as clients can see them. Functions fill in a copy that belongs to them."""
 
-import random
-import uuid
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -32,6 +30,9 @@ def _container(container: Json) -> None:
     container.setdefault("terminationMessagePolicy", "File")
     for port in container.get("ports") or []:
         port.setdefault("protocol", "TCP")
+    for variable in container.get("env") or []:
+        if (variable.get("valueFrom") or {}).get("fieldRef"):
+            variable["valueFrom"]["fieldRef"].setdefault("apiVersion", "v1")
     for name in ("livenessProbe", "readinessProbe", "startupProbe"):
         if container.get(name):
             _probe(container[name])
@@ -52,7 +53,17 @@ def _pod(obj: Json) -> None:
     obj["spec"].setdefault("enableServiceLinks", True)
     obj["spec"].setdefault("preemptionPolicy", "PreemptLowerPriority")
     obj["spec"].setdefault("priority", 0)
+    _tolerate(obj["spec"])
     obj.setdefault("status", {"phase": "Pending", "qosClass": _quality(obj["spec"])})
+
+
+def _tolerate(spec: Json) -> None:
+    """Five minutes on a node that is not ready or cannot be reached, unless the pod says otherwise."""
+    told = spec.get("tolerations") or []
+    for key in (f"node.kubernetes.io/{word}" for word in ("not-ready", "unreachable")):
+        if not any(t.get("key", key) == key and t.get("effect", "NoExecute") == "NoExecute" for t in told):
+            more = {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+            spec["tolerations"] = [*(spec.get("tolerations") or []), more]
 
 
 def _quality(spec: Json) -> str:
@@ -99,18 +110,18 @@ def _job(obj: Json) -> None:
         spec.setdefault(name, value)
     spec.setdefault("completions", 1)
     spec.setdefault("podReplacementPolicy", "TerminatingOrFailed")
-    if not spec.get("manualSelector") and "selector" not in spec:
-        uid = str(uuid.UUID(int=random.getrandbits(128), version=4))
-        spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": uid}}
-        labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
-        labels.update({"batch.kubernetes.io/controller-uid": uid, "controller-uid": uid})
-        labels.update(
-            {
-                "batch.kubernetes.io/job-name": obj["metadata"].get("name", ""),
-                "job-name": obj["metadata"].get("name", ""),
-            }
-        )
     obj.setdefault("status", {})
+
+
+def job_selector(obj: Json) -> None:
+    """A Job's own uid is in its selector and in its pods' labels: `kubectl logs job/NAME` finds them by it."""
+    spec, meta = obj["spec"], obj["metadata"]
+    if spec.get("manualSelector") or "selector" in spec:
+        return
+    spec["selector"] = {"matchLabels": {"batch.kubernetes.io/controller-uid": meta["uid"]}}
+    labels = spec["template"].setdefault("metadata", {}).setdefault("labels", {})
+    mine = {"controller-uid": meta["uid"], "job-name": meta["name"]}
+    labels.update(mine | {f"batch.kubernetes.io/{key}": value for key, value in mine.items()})
 
 
 def _namespace(obj: Json) -> None:

@@ -140,7 +140,12 @@ def _rows(resource: Resource) -> Iterable[Json]:
 def _subresources(resource: Resource) -> Iterable[tuple[str, str, list[str]]]:
     if resource.status:
         yield "status", resource.kind, ["get", "patch", "update"]
-    kinds = {"log": ("Pod", ["get"]), "binding": ("Binding", ["create"]), "eviction": ("Eviction", ["create"])}
+    kinds = {
+        "log": ("Pod", ["get"]),
+        "exec": ("PodExecOptions", ["create", "get"]),
+        "binding": ("Binding", ["create"]),
+        "eviction": ("Eviction", ["create"]),
+    }
     for name in resource.subresources:
         yield name, *kinds.get(name, (resource.kind, ["update"]))
 

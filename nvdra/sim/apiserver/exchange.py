@@ -1,12 +1,12 @@
 """One request on its way: its parts decoded once, with the server's things at hand."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
 import yaml
 from aiohttp import web
-from attrs import define, evolve, field
+from attrs import define, evolve, field, frozen
 
 from nvdra.sim.apiserver import protobuf, selectors
 from nvdra.sim.apiserver.faults import Call, Faults
@@ -20,12 +20,22 @@ from nvdra.sim.apiserver.store import ObjectStore
 Json = dict[str, Any]
 LogProvider = Callable[[str, str, str, bool, bool], AsyncIterator[bytes]]
 """logs(namespace, pod, container, previous, follow): chunks as they are, or as they come."""
+ExecProvider = Callable[[str, str, str, Sequence[str], Callable[[str], None]], Awaitable[int]]
+"""execute(namespace, pod, container, argv, say): runs it to its end, says each line, gives its exit code."""
 _PATCHES = {
     "application/merge-patch+json": "merge",
     "application/json-patch+json": "json",
     "application/strategic-merge-patch+json": "strategic",
     "application/apply-patch+yaml": "apply",
 }
+
+
+@frozen
+class Pods:
+    """Who runs the pods, for what the store does not know of them; None: nobody."""
+
+    logs: LogProvider | None = None
+    execute: ExecProvider | None = None
 
 
 @define(eq=False)
@@ -37,7 +47,7 @@ class Exchange:
     request: web.Request
     route: Route
     verb: str
-    logs: LogProvider | None
+    pods: Pods
     bookmark_seconds: float
     warnings: list[str] = field(init=False, factory=list)
 

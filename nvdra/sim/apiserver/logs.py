@@ -16,15 +16,15 @@ _REFUSED = ("sinceTime", "timestamps")
 
 async def answer(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     """Stream a container's log. The provider ends the stream where the container has ended, else it follows."""
-    if exchange.logs is None:
+    if exchange.pods.logs is None:
         raise not_implemented("logs: nobody runs pods here")
     query = exchange.query
     for name in _REFUSED:
         if query.get(name) in _TRUE or (name == "sinceTime" and query.get(name)):
             raise not_implemented(f"logs with {name}")
-    container = _container(exchange, ref)
+    container = container_of(exchange, ref)
     follow = query.get("follow") in _TRUE
-    chunks = exchange.logs(ref.namespace, ref.name, container, query.get("previous") in _TRUE, follow)
+    chunks = exchange.pods.logs(ref.namespace, ref.name, container, query.get("previous") in _TRUE, follow)
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
     try:
         async for chunk in _cut(chunks, query, follow=follow):
@@ -38,7 +38,8 @@ async def answer(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     return response
 
 
-def _container(exchange: Exchange, ref: Ref) -> str:
+def container_of(exchange: Exchange, ref: Ref) -> str:
+    """The container that is asked for, or the only one there is."""
     pod = exchange.store.get(ref).object
     spec = pod["spec"]
     names = [c["name"] for kind in ("initContainers", "containers") for c in spec.get(kind) or []]

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from nvdra.sim.apiserver import logs, streaming, tables
+from nvdra.sim.apiserver import executing, logs, streaming, tables
 from nvdra.sim.apiserver.collection import Entry
 from nvdra.sim.apiserver.exchange import Exchange
 from nvdra.sim.apiserver.requests import Page, Paging
@@ -60,6 +60,8 @@ def _check_subresource(ref: Ref) -> None:
 async def _get(exchange: Exchange, ref: Ref) -> web.StreamResponse:
     if ref.subresource == "log":
         return await logs.answer(exchange, ref)
+    if ref.subresource == "exec":
+        return await executing.answer(exchange, ref)
     return _object(exchange, ref, exchange.store.get(ref))
 
 
@@ -103,6 +105,9 @@ def _listing(ref: Ref, page: Page, meta: Json) -> bytes:
 
 async def _create(exchange: Exchange, ref: Ref) -> web.Response:
     store = exchange.store
+    if ref.subresource == "exec":
+        executing.command_of(exchange)
+        raise not_implemented("exec over SPDY; kubectl 1.31 and newer asks over a WebSocket")
     if (ref.subresource or ref.name) and ref.subresource not in ("binding", "eviction"):
         raise StatusError(405, "MethodNotAllowed", "the server does not allow this method on the requested resource")
     body = await exchange.body()

@@ -6,10 +6,11 @@ from types import TracebackType
 from typing import Self
 
 from aiohttp import web
+from attrs import evolve
 
 from nvdra.sim.apiserver import discovery, rest, routes
 from nvdra.sim.apiserver.counters import Counters
-from nvdra.sim.apiserver.exchange import Exchange, LogProvider
+from nvdra.sim.apiserver.exchange import Exchange, ExecProvider, LogProvider, Pods
 from nvdra.sim.apiserver.faults import Call, Faults, Sort, refusal
 from nvdra.sim.apiserver.status import StatusError, not_implemented
 from nvdra.sim.apiserver.store import ObjectStore
@@ -17,6 +18,8 @@ from nvdra.sim.apiserver.store import ObjectStore
 _REFUSALS: tuple[Sort, ...] = ("conflict", "throttle", "forbidden", "error")
 _log = logging.getLogger(__name__)
 _MAX_BODY = 8 * 1024 * 1024
+_BACKLOG = 4096
+"""A thousand nodes connect at once; the kernel's own limit counts too."""
 
 
 class ApiServer:
@@ -26,7 +29,7 @@ class ApiServer:
         self.store = store or ObjectStore()
         self.faults = Faults()
         self.bookmark_seconds = bookmark_seconds
-        self._logs: LogProvider | None = None
+        self._pods = Pods()
         self._runner: web.AppRunner | None = None
         self._url = ""
 
@@ -43,7 +46,11 @@ class ApiServer:
 
     def set_log_provider(self, logs: LogProvider) -> None:
         """Who knows the pods' logs: `logs(namespace, pod, container, previous, follow)` yields chunks."""
-        self._logs = logs
+        self._pods = evolve(self._pods, logs=logs)
+
+    def set_exec_provider(self, execute: ExecProvider) -> None:
+        """Who can run a command in a pod: `execute(namespace, pod, container, argv, say)` gives its exit code."""
+        self._pods = evolve(self._pods, execute=execute)
 
     async def start(self, host: str = "127.0.0.1", port: int = 0) -> None:
         """Begin to listen; port 0 takes a free one."""
@@ -51,7 +58,7 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
-        await web.TCPSite(self._runner, host, port).start()
+        await web.TCPSite(self._runner, host, port, backlog=_BACKLOG).start()
         self._url = f"http://{host}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
@@ -79,7 +86,7 @@ class ApiServer:
             verb = routes.verb(request.method, route, request.query)
         except StatusError as error:
             return rest.refused(error)
-        exchange = Exchange(self.store, self.faults, request, route, verb, self._logs, self.bookmark_seconds)
+        exchange = Exchange(self.store, self.faults, request, route, verb, self._pods, self.bookmark_seconds)
         return await self._served(exchange)
 
     async def _served(self, exchange: Exchange) -> web.StreamResponse:
@@ -116,7 +123,7 @@ class ApiServer:
         self._lose(exchange, "lose-before")
         if rule := self.faults.struck(call, _REFUSALS):
             raise refusal(rule, call)
-        if exchange.route.subresource in ("exec", "attach", "portforward", "proxy"):
+        if exchange.route.subresource in ("attach", "portforward", "proxy"):
             raise not_implemented(exchange.route.subresource)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
-from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patching, rules, versions
+from nvdra.sim.apiserver import apply, conversion, lifecycle, meta, patching, rules, strategies, versions
 from nvdra.sim.apiserver.collection import Change, Collection, Entry, Json
 from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.counters import Counters
@@ -33,6 +33,7 @@ from nvdra.sim.apiserver.status import (
 from nvdra.sim.apiserver.watching import Hub, Told, Watcher
 
 _NEW_NAME_TRIES = 8
+_READERS = 16
 _PLAINLY = Writing()
 _SIMPLY = Deletion()
 _ALL = Paging()
@@ -54,6 +55,8 @@ class ObjectStore:
     definitions: Definitions = field(init=False)
     collector: Collector = field(init=False)
     by_uid: dict[str, Entry] = field(init=False, factory=dict)
+    _read_on: dict[Any, Entries] = field(init=False, factory=dict)
+    """Where readers of pages go on: selecting anew for each page would make a long list cost its square."""
     _collections: dict[tuple[str, str], Collection] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -93,14 +96,19 @@ class ObjectStore:
     def list(self, ref: Ref, selector: Selector = EVERYTHING, paging: Paging = _ALL) -> Page:
         """A page of a collection."""
         version, start = self._as_of(paging)
-        found = self._snapshot(ref, selector, version)
-        if start:
-            found = [entry for entry in found if entry.key > start]
+        found = self._read_on.pop((ref.resource.key, ref.namespace, selector, version, start), None)
+        if found is None or version < self.collection(ref).forgotten:
+            found = self._snapshot(ref, selector, version)
+            if start:
+                found = [entry for entry in found if entry.key > start]
         remaining = len(found) - paging.limit if paging.limit else 0
         if remaining <= 0:
             return Page(found, version)
-        page = found[: paging.limit]
-        return Page(page, version, versions.token(version, page[-1].key), remaining)
+        page, end = found[: paging.limit], found[paging.limit - 1].key
+        self._read_on[ref.resource.key, ref.namespace, selector, version, end] = found[paging.limit :]
+        if len(self._read_on) > _READERS:
+            self._read_on.pop(next(iter(self._read_on)))
+        return Page(page, version, versions.token(version, end), remaining)
 
     def _snapshot(self, ref: Ref, selector: Selector, version: int) -> Entries:
         collection = self.collection(ref)
@@ -160,6 +168,7 @@ class ObjectStore:
         if (ref.namespace, name) in self.collection(ref).entries:
             raise already_exists(ref.resource, name)
         obj["metadata"] = meta.born(obj["metadata"], self.clock(), self.random, generation=ref.resource.generation)
+        strategies.named(ref.resource, obj)
         return self._commit("ADDED", self._entry(ref, obj), None, dry_run=how.dry_run)
 
     def _incoming(self, ref: Ref, body: Json) -> Json:

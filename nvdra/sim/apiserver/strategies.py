@@ -3,7 +3,7 @@
 from typing import Any
 
 from nvdra.sim.apiserver.custom import definition_flaws
-from nvdra.sim.apiserver.defaults import DEFAULTS
+from nvdra.sim.apiserver.defaults import DEFAULTS, job_selector
 from nvdra.sim.apiserver.patches import clone
 from nvdra.sim.apiserver.resources import Resource
 from nvdra.sim.apiserver.status import Flaw
@@ -23,6 +23,12 @@ def default(resource: Resource, obj: Json, old: Json | None = None) -> None:
         return
     obj["spec"] = clone(obj.get("spec") or {})
     fill(obj)
+
+
+def named(resource: Resource, obj: Json) -> None:
+    """Fill in what needs the new object's uid."""
+    if resource.key == ("batch", "jobs"):
+        job_selector(obj)
 
 
 def flaws(resource: Resource, new: Json, old: Json | None) -> list[Flaw]:

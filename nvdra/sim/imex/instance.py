@@ -124,6 +124,7 @@ class PretendImex:
             self._say(
                 "IMEX_WAIT_FOR_QUORUM != FULL, continuing initialization without waiting for connections to all nodes."
             )
+        mesh.meet_itself()
         while True:
             now, control = time.monotonic(), self._control.look()
             if control.crash is not None and now - self._born >= control.crash[0]:

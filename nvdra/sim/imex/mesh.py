@@ -71,6 +71,10 @@ class Mesh:
             found = hosts.get(peer.name, [peer.name] if literal else [])
             peer.address = next((a for a in found if (":" in a) == (":" in self.who.address)), "")
 
+    def meet_itself(self) -> None:
+        """The real one has a connection to its own node too, and its log begins with that."""
+        self._say(_established(self.who.own, self.who.address, 1))
+
     def reconnect(self) -> None:
         """Close all outgoing links and make them again."""
         for peer in self.peers.values():
@@ -134,10 +138,7 @@ class Mesh:
         peer.generation, peer.version = message["generation"], message["version"]
         peer.status, peer.delay = "CONNECTED", FIRST_DELAY
         peer.times += 1
-        self._say(
-            f"Connection established to node {peer.index} with ip address {peer.address}. "
-            f"Number of times connected: {peer.times}"
-        )
+        self._say(_established(peer.index, peer.address, peer.times))
         self.changed()
 
     def _refused(self, peer: Peer, message: Message) -> None:
@@ -268,6 +269,10 @@ class Mesh:
             if clean:
                 link.send({"bye": self.who.own})
             link.close()
+
+
+def _established(index: int, address: str, times: int) -> str:
+    return f"Connection established to node {index} with ip address {address}. Number of times connected: {times}"
 
 
 def _entry(who: Identity, index: int, status: str, version: str, row: dict[int, str]) -> dict[str, Any]:

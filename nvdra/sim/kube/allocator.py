@@ -169,4 +169,11 @@ def _config(claim: Json, classes: Mapping[str, Json]) -> list[Json]:
         for chosen, requests in by_class.items()
         for config in dig(classes[chosen], "spec", "config") or ()
     ]
-    return [*made, *({"source": "FromClaim", **config} for config in devices.get("config") or ())]
+    made += [{"source": "FromClaim", **config} for config in devices.get("config") or ()]
+    everything = {request["name"] for request in devices.get("requests") or ()}
+    return [_for_all(config) if everything <= set(config.get("requests") or ()) else config for config in made]
+
+
+def _for_all(config: Json) -> Json:
+    """No requests means all of them; the scheduler of 1.37 leaves them out where all are named."""
+    return {key: value for key, value in config.items() if key != "requests"}

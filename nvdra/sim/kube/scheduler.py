@@ -30,6 +30,7 @@ from nvdra.sim.kube.shapes import (
     name,
     namespace,
     node_of,
+    now,
     owned_by,
     pod_claims,
     uid,
@@ -235,7 +236,8 @@ class Scheduler:
         status: Json = {"reservedFor": [*reserved, mine]}
         finalizers = claim["metadata"].get("finalizers") or []
         if not dig(claim, "status", "allocation"):
-            status["allocation"] = allocation_of(claim, choice.picks, self._classes(), name(choice.node))
+            made = allocation_of(claim, choice.picks, self._classes(), name(choice.node))
+            status["allocation"] = {**made, "allocationTimestamp": now()}
             if FINALIZER not in finalizers:
                 claim = await self._patch_claim(claim, {"finalizers": [*finalizers, FINALIZER]}, None)
         await self._patch_claim(claim, {}, status)

@@ -1,6 +1,6 @@
 """What a launcher's mpirun and `kubectl logs` can reach: the pods of all nodes, and the nodes' IMEX state."""
 
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 
 from attrs import define
 
@@ -17,7 +17,7 @@ ImexOf = Callable[[str], ImexView]
 
 @define(eq=False)
 class RackWorld:
-    """Implements the World of mpirun, and the API server's log provider."""
+    """Implements the World of mpirun, and the API server's log and exec provider."""
 
     nodes: Mapping[str, RackNode]
     imex: ImexOf
@@ -43,6 +43,16 @@ class RackWorld:
         path, goes_on = where
         async for chunk in read(path, goes_on if follow else lambda: False):
             yield chunk
+
+    async def execute(
+        self, namespace: str, name: str, container: str, argv: Sequence[str], say: Callable[[str], None]
+    ) -> int:
+        """Run a command in a running container; its exit code."""
+        found = self._find((namespace, name))
+        running = found[2].containers.get(container) if found else None
+        if found is None or running is None or running.ended is not None:
+            raise NotFound(f'container "{container}" of pod "{name}" does not run', code=404, reason="NotFound")
+        return await found[1].run(running, argv, say)
 
     def _find(self, pod: Key) -> tuple[str, Runtime, Sandbox] | None:
         for node_name, node in self.nodes.items():

@@ -37,6 +37,26 @@ async def test_a_connection_is_used_again(listen, answer):
     assert (bodies, connections) == ([b"ok"] * 3, 1)
 
 
+async def test_a_burst_keeps_as_many_connections_as_it_may(listen, answer):
+    """Of eight requests at once, and eight more: eight connections where eight are kept, twelve where four are."""
+
+    async def connections(kept):
+        made = 0
+
+        async def talk(reader, writer):
+            nonlocal made
+            made += 1
+            await answer(OK, OK)(reader, writer)
+
+        client = HttpClient(Endpoint("127.0.0.1", await listen(talk)), Limits(kept=kept))
+        for _ in range(2):
+            await asyncio.gather(*(client.request("GET", "/x") for _ in range(8)))
+        await client.close()
+        return made
+
+    assert (await connections(8), await connections(4)) == (8, 12)
+
+
 async def test_a_request_is_whole(listen):
     """The server reads method, target, host, headers and body exactly."""
     heard = bytearray()

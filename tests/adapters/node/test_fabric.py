@@ -17,6 +17,9 @@ OTHER_CLIQUE = Fabric(state=3, status=0, cluster_uuid=UUID, clique_id=8)
 uuids = st.sampled_from([UUID, ZERO_UUID, "99990000-1111-2222-3333-444455556666"])
 fabrics = st.none() | st.builds(Fabric, st.integers(0, 4), st.sampled_from([0, 1, 999]), uuids, st.integers(0, 2))
 
+LOOK = "; see Fabric in nvidia-smi -q and the fabric manager on this node"
+ONGOING = "; it goes on by itself when the fabric is up; if not, " + LOOK.removeprefix("; ")
+
 
 def reading(*fabrics: Fabric | None) -> NvmlReading:
     gpus = tuple(Gpu(index=i, uuid=f"GPU-{i}", fabric=fabric) for i, fabric in enumerate(fabrics))
@@ -31,16 +34,16 @@ def reading(*fabrics: Fabric | None) -> NvmlReading:
         (reading(None, LONE, UNSUPPORTED), Clique(True, "", "NVML: 3 GPUs in no fabric")),
         (reading(), Clique(False, "", "NVML shows no GPU on this node")),
         (NvmlReading(error="Driver Not Loaded"), Clique(False, "", "Driver Not Loaded")),
-        (reading(IN, TRAINING), Clique(False, "", "GPU 1 (GPU-1): fabric registration is in progress")),
-        (reading(NOT_STARTED), Clique(False, "", "GPU 0 (GPU-0): fabric registration is not started")),
-        (reading(FAILED), Clique(False, "", "GPU 0 (GPU-0): fabric registration failed with NVML status 999")),
+        (reading(IN, TRAINING), Clique(False, "", "GPU 1 (GPU-1): fabric registration is in progress" + ONGOING)),
+        (reading(NOT_STARTED), Clique(False, "", "GPU 0 (GPU-0): fabric registration is not started" + ONGOING)),
+        (reading(FAILED), Clique(False, "", "GPU 0 (GPU-0): fabric registration failed with NVML status 999" + LOOK)),
         (
             reading(IN, OTHER_CLIQUE),
-            Clique(False, "", f"GPUs differ: GPU 0 (GPU-0) is in {UUID}.7, GPU 1 (GPU-1) in {UUID}.8"),
+            Clique(False, "", f"GPUs differ: GPU 0 (GPU-0) is in {UUID}.7, GPU 1 (GPU-1) in {UUID}.8" + LOOK),
         ),
         (
             reading(IN, None),
-            Clique(False, "", f"GPUs differ: GPU 0 (GPU-0) is in {UUID}.7, GPU 1 (GPU-1) in no fabric"),
+            Clique(False, "", f"GPUs differ: GPU 0 (GPU-0) is in {UUID}.7, GPU 1 (GPU-1) in no fabric" + LOOK),
         ),
     ],
 )

@@ -281,6 +281,22 @@ async def test_wiped_and_damaged_slices_are_made_again_at_once() -> None:
         assert (world.writes, world.lists - lists <= 2) == (writes, True)
 
 
+async def test_what_we_wrote_ourselves_costs_no_look() -> None:
+    """While followed, a publication costs the list before it and the write; the watch's word of it costs nothing."""
+    world = World()
+    slices = publisher(world, retry=0)
+    await slices.publish((CHANNEL,))
+    async with following(world, slices):
+        await until(world.watchers[0].empty)
+        lists = world.lists
+        await slices.publish((CHANNEL, DAEMON))
+        await until(world.watchers[0].empty)
+        for _ in range(20):
+            await asyncio.sleep(0)
+
+        assert (len(world.writes), world.lists - lists) == (2, 1)
+
+
 async def test_a_watch_that_ends_is_taken_up_again() -> None:
     """After a 410 the slices are listed, repaired and followed anew."""
     world = World()

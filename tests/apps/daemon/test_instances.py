@@ -74,7 +74,7 @@ async def test_peers_that_cannot_be_reached_are_named_beside_readiness(rack):
     assert await asyncio.gather(*lives) == [0, 0]
 
 
-async def test_a_held_start_up_probe_gives_the_reason_in_the_end(rack):
+async def test_a_held_probe_gives_the_reason_in_the_end(rack):
     """When its time is over, the answer is 503 with what is waited for."""
     node = rack.node()
     processes = PretendProcesses(place_of(node.root, node.root / "etc/hosts"), MemoryNetwork())
@@ -82,9 +82,28 @@ async def test_a_held_start_up_probe_gives_the_reason_in_the_end(rack):
     daemon = ImexDaemon(settings, rack.hands, processes, forward=lambda _: None)
     life = asyncio.create_task(daemon.run())
     await until(lambda: node.status)
-    status, body = await node.get("/startupz")
+    status, body = await node.get("/readyz/wait")
     assert (status, body) == (503, f"{daemon.status.reason}\n")
     assert "has not made the list" in body
+    daemon.stop()
+    assert await life == 0
+
+
+async def test_a_lost_readiness_is_told_at_once(rack):
+    """The kubelet, which takes it for ready, is not held; from then on it is, until IMEX is ready again."""
+    node = rack.node()
+    processes = PretendProcesses(place_of(node.root, node.root / "etc/hosts"), MemoryNetwork())
+    often = attrs.evolve(settings_of(node.environ), rhythm=Rhythm(ready=0.05), hold=20)
+    daemon = ImexDaemon(often, rack.hands, processes, forward=lambda _: None)
+    life = asyncio.create_task(daemon.run())
+    await rack.list(node)
+    await until(lambda: daemon.status.ready)
+    assert await node.get("/readyz/wait") == (200, "ok\n")
+    node.control(crash={"after": 0, "code": 1})
+    await until(lambda: not daemon.status.ready)
+    assert (await node.get("/readyz/wait"))[0] == 503
+    node.control()
+    assert await node.get("/readyz/wait") == (200, "ok\n")
     daemon.stop()
     assert await life == 0
 

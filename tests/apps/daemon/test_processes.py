@@ -31,7 +31,7 @@ async def test_three_daemons_become_one_imex_domain(rack, capsys):
     status, body = await nodes[0].get("/readyz")
     assert (status, "yet" in body) == (503, True)
     assert (await nodes[0].check())[::2] == (1, body)
-    held = [asyncio.create_task(node.get("/startupz")) for node in nodes]
+    held = [asyncio.create_task(node.get("/readyz/wait")) for node in nodes]
     await rack.list(*nodes)
     assert await asyncio.gather(*held) == [(200, "ok\n")] * 3
     assert await nodes[0].check() == (0, "", "")
@@ -111,7 +111,7 @@ async def test_a_node_without_fabric_is_ready_and_runs_nothing(rack):
     before = rack.api.counters.snapshot()
     await node.start(CLIQUE_ID="")
     await until(lambda: node.status.get("ready"))
-    assert await node.get("/startupz") == (200, "this node has no NVLink fabric, so no IMEX daemon is needed\n")
+    assert await node.get("/readyz/wait") == (200, "this node has no NVLink fabric, so no IMEX daemon is needed\n")
     assert not (node.root / "imexd/nodes.cfg").exists()
     assert (rack.api.counters.snapshot() - before).total() == 0
     assert await node.end() == 0

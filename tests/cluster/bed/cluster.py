@@ -72,13 +72,14 @@ class Cluster:
     @contextmanager
     def entered(self) -> Iterator[None]:
         """This thread, and what it starts, is in the bed's network; its files stay the machine's."""
-        libc = ctypes.CDLL(None, use_errno=True)
         with open("/proc/thread-self/ns/net") as home, open(f"/proc/{self.pid}/ns/net") as there:
-            _set_namespace(libc, there.fileno())
+            _set_namespace(there.fileno())
+            _left.append(home.fileno())
             try:
                 yield
             finally:
-                _set_namespace(libc, home.fileno())
+                _left.pop()
+                _set_namespace(home.fileno())
 
     def _tell(self, **told: Any) -> dict[str, Any]:
         with socket.socket(socket.AF_UNIX) as connection:
@@ -124,7 +125,7 @@ def up(version: str = NEWEST, name: str = "bed", nodes: int = 2) -> Cluster:
     begun = time.monotonic()
     cluster = Cluster(layout, _outer(layout))
     _await_ready(cluster)
-    tools.wrappers(layout.root / "bin", cluster.pid, layout.kubeconfig)
+    tools.wrappers(layout.root / "bin", cluster.pid, layout.kubeconfig, layout.kubectl_cache)
     binaries.say(f"Kubernetes {wanted.version} with {nodes} nodes is up after {time.monotonic() - begun:.1f} s")
     return cluster
 
@@ -220,7 +221,26 @@ def _born(pid: int) -> str | None:
     return None if fields[0] == "Z" else fields[19]
 
 
-def _set_namespace(libc: Any, descriptor: int) -> None:
+_left: list[int] = []
+"""The networks out of which `entered` led, the machine's first."""
+
+
+@contextmanager
+def outside() -> Iterator[None]:
+    """Back in the machine's network for a while, from wherever we are: the bed's leads nowhere."""
+    if not _left:
+        yield
+        return
+    with open("/proc/thread-self/ns/net") as here:
+        _set_namespace(_left[0])
+        try:
+            yield
+        finally:
+            _set_namespace(here.fileno())
+
+
+def _set_namespace(descriptor: int) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(descriptor, CLONE_NEWNET):
         raise BedFault(f"cannot enter the network namespace: {os.strerror(ctypes.get_errno())}")
 

@@ -54,10 +54,10 @@ class Fabric:
     status: int = 0
 
 
-def install(node: Node) -> None:
+def install(node: Node, version: str = DRIVER) -> None:
     """Make the node's driver root as if the driver had been installed there."""
     root = node.driver
-    library = root / LIBRARIES / f"libnvidia-ml.so.{DRIVER}"
+    library = root / LIBRARIES / f"libnvidia-ml.so.{version}"
     library.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(nvml_library(), library)
     (library.parent / "libnvidia-ml.so.1").unlink(missing_ok=True)
@@ -71,12 +71,12 @@ def install(node: Node) -> None:
     capability.write_text(f"DeviceFileMinor: {IMEX_MINOR}\nDeviceFileMode: 256\nDeviceFileModify: 1\n")
     (root / "proc/driver/nvidia/params").write_text("ImexChannelCount: 2048\n")
     (root / "proc/devices").write_text(PROC_DEVICES)
-    describe(node, Fabric(node.clique) if node.clique else None)
+    describe(node, Fabric(node.clique) if node.clique else None, version=version)
 
 
-def describe(node: Node, fabric: Fabric | None, init: int = 0) -> None:
+def describe(node: Node, fabric: Fabric | None, init: int = 0, version: str = DRIVER) -> None:
     """From the next look at NVML on, the node's GPUs are so. None: they have no fabric at all."""
-    lines = [f"driver {DRIVER}", f"init {init}"]
+    lines = [f"driver {version}", f"init {init}"]
     for index in range(GPUS):
         name = f"GPU-{uuid.uuid5(uuid.NAMESPACE_DNS, f'{node.name}/{index}')}"
         cluster, _, clique = fabric.clique.partition(".") if fabric else ("", "", "")

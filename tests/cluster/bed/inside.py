@@ -19,6 +19,8 @@ from .layout import API_SERVICE, BRIDGE, BRIDGE_ADDRESS, Layout, Node, saved
 from .supervisor import Supervisor
 
 LIMIT = 120.0
+CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
+"""The guide's nvbandwidth launcher looks for it; its workers want GPUs, which a device plugin would tell of."""
 BASICS = ("mount --make-rshared /", "mount -t tmpfs -o mode=755 none /run", "mkdir -p /run/netns", "ip link set lo up",
           f"ip address add {API_SERVICE}/32 dev lo", f"ip link add {BRIDGE} type bridge",
           f"ip address add {BRIDGE_ADDRESS}/24 dev {BRIDGE}", f"ip link set {BRIDGE} up")  # fmt: skip
@@ -61,6 +63,7 @@ def bring_up(layout: Layout, supervisor: Supervisor) -> None:
             raise BedFault(f"images were not imported: see {layout.logs}/images.log")
     for one in layout.all_nodes:
         until("the nodes are Ready", lambda: ready(layout), supervisor, f"{one.name}/kubelet")
+    until("the nodes are introduced", lambda: introduced(layout), supervisor, "kube-apiserver")
 
 
 def node_up(layout: Layout, one: Node, supervisor: Supervisor) -> None:
@@ -115,12 +118,24 @@ def ready(layout: Layout) -> bool:
     return there and api(layout, "/api/v1/namespaces/default/serviceaccounts/default") is not None
 
 
-def api(layout: Layout, path: str) -> dict[str, Any] | None:
-    """One question to the API server; None while there is no answer."""
+def introduced(layout: Layout) -> bool:
+    """Say what no kubelet may or can say of its node: which is the control plane, and that all have GPUs."""
+    gpus = {"nvidia.com/gpu": str(hardware.GPUS)}
+    role = {"metadata": {"labels": {CONTROL_PLANE: ""}}}
+    told = {"status": {"capacity": gpus, "allocatable": gpus}}
+    changes = [(layout.node(1).name, role), *((f"{one.name}/status", told) for one in layout.all_nodes)]
+    return all(api(layout, f"/api/v1/nodes/{path}", change) is not None for path, change in changes)
+
+
+def api(layout: Layout, path: str, patch: dict[str, Any] | None = None) -> dict[str, Any] | None:
+    """One question to the API server, or one change; None while there is no answer."""
     unverified = ssl.create_default_context()
     unverified.check_hostname, unverified.verify_mode = False, ssl.CERT_NONE
     token = json.loads((layout.root / "tokens.json").read_text())["admin"]
-    request = urllib.request.Request(f"https://{API_SERVICE}{path}", headers={"Authorization": f"Bearer {token}"})
+    headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
+    request = urllib.request.Request(f"https://{API_SERVICE}{path}", headers=headers)
+    if patch is not None:
+        request.method, request.data = "PATCH", json.dumps(patch).encode()
     with contextlib.suppress(OSError), urllib.request.urlopen(request, context=unverified, timeout=5) as answer:
         content = answer.read()
         return json.loads(content) if content.startswith(b"{") else {}

@@ -48,6 +48,11 @@ class Node:
         return self.root / "driver"
 
     @property
+    def boot_id(self) -> Path:
+        """The file that is the kernel's boot id on the node, and in its containers."""
+        return self.root / "boot_id"
+
+    @property
     def hardware(self) -> Path:
         """The file that the node's stand-in NVML reads."""
         return self.driver / "usr/lib/x86_64-linux-gnu/hardware.conf"
@@ -84,6 +89,11 @@ class Layout:
     @property
     def kubeconfig(self) -> Path:
         return self.kubeconfig_of("admin")
+
+    @property
+    def kubectl_cache(self) -> Path:
+        """What kubectl remembers of this bed's API server, and of no other's at the same address."""
+        return self.root / "kubectl-cache"
 
     def kubeconfig_of(self, who: str) -> Path:
         return self.root / "kubeconfigs" / who

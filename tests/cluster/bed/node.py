@@ -1,6 +1,8 @@
 """One node: its mount namespace, containerd with CDI, and a kubelet, all with the paths of a real node."""
 
 import json
+import subprocess
+import uuid
 
 from .layout import API_SERVICE, Layout, Node
 
@@ -40,10 +42,17 @@ oom_score = 0
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc]
   runtime_type = "io.containerd.runc.v2"
+  base_runtime_spec = "{root}/runtime.json"
 
 [plugins."io.containerd.cri.v1.runtime".containerd.runtimes.runc.options]
   BinaryName = "{runc}"
   SystemdCgroup = false
+"""
+BOOT_ID = "/proc/sys/kernel/random/boot_id"
+OWN_BOOT = """#!/bin/sh
+# Run by runc before a container starts: its /proc is new, and would have the machine's boot id instead of the node's.
+bundle=$(sed -n 's/.*"bundle":"\\([^"]*\\)".*/\\1/p')
+exec mount --bind {file} "$bundle/rootfs{boot_id}"
 """
 
 
@@ -60,6 +69,15 @@ def files(layout: Layout, node: Node, pause: str) -> None:
     (node.root / "cni.d/10-bed.conflist").write_text(json.dumps(_cni(node)))
     (node.root / "kubelet.json").write_text(json.dumps(_kubelet(layout, node)))
     (node.root / "mounts.sh").write_text(mounts(node))
+    boot_anew(node)
+    own_boot = node.root / "own-boot.sh"
+    own_boot.write_text(OWN_BOOT.format(file=node.boot_id, boot_id=BOOT_ID))
+    (node.root / "runtime.json").write_text(json.dumps(_runtime(binaries("ctr"), str(own_boot))))
+
+
+def boot_anew(node: Node) -> None:
+    """What is started on the node from now on lives in a new boot."""
+    node.boot_id.write_text(f"{uuid.uuid4()}\n")
 
 
 def mounts(node: Node) -> str:
@@ -69,6 +87,7 @@ def mounts(node: Node) -> str:
     lines += [f"mkdir -p {target} && mount --bind {node.root}/{name} {target}" for name, target in OWN.items()]
     lines += [f"mount --bind {node.root}/tuned/{name.replace('/', '.')} /proc/sys/{name}" for name in TUNED]
     lines += [
+        f"mount --bind {node.boot_id} {BOOT_ID}",
         "mkdir -p /run/netns /run/cdi /run/nvidia/driver /run/containerd /run/lock",
         f"mount --rbind {node.driver} /run/nvidia/driver",
         *(f"mknod -m 666 /dev/{name} {number}" for name, number in DEVICES.items()),
@@ -131,6 +150,13 @@ def import_images(layout: Layout) -> list[str]:
     """The command that puts the archive's images into the node's containerd."""
     command = [layout.binaries("ctr"), "--address=/run/containerd/containerd.sock", "--namespace=k8s.io"]
     return [*command, "images", "import", "--local", str(layout.archive)]
+
+
+def _runtime(ctr: str, hook: str) -> dict[str, object]:
+    """What containerd begins every container's specification with: its own default, and our hook."""
+    made = subprocess.run([ctr, "oci", "spec"], check=True, capture_output=True, text=True).stdout
+    spec: dict[str, object] = json.loads(made)
+    return {**spec, "hooks": {"createContainer": [{"path": "/bin/sh", "args": ["sh", hook]}]}}
 
 
 def _cni(node: Node) -> dict[str, object]:

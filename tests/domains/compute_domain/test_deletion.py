@@ -73,7 +73,7 @@ async def test_the_controller_forgets_what_ended():
 
 @virtually
 async def test_workers_that_lose_their_daemons_are_named(controlling):
-    """Deletion under running workloads goes on, with a Warning that names them."""
+    """Deletion under running workloads goes on, with a Warning that names them, on the domain and on each."""
     little = await Little.started()
     controlling(little)
     domain = await a_running_domain(little)
@@ -91,9 +91,11 @@ async def test_workers_that_lose_their_daemons_are_named(controlling):
     await little.delete(domain)
     await asyncio.sleep(5)
     told = [e for e in await little.events() if e["reason"] == "ComputeDomainDeletedInUse"]
-    assert [(e["type"], "worker-a, worker-b lose their IMEX daemons" in e["message"]) for e in told] == [
+    about = {e["involvedObject"]["name"] for e in told}
+    assert about == {domain.metadata.name, "worker-a", "worker-b"}
+    assert {(e["type"], "worker-a, worker-b lose their IMEX daemons" in e["message"]) for e in told} == {
         ("Warning", True)
-    ]
+    }
     assert await little.seen(domain) is None
 
 

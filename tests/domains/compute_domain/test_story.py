@@ -259,3 +259,42 @@ async def test_very_many_nodes_are_not_listed_one_by_one(controlling):
     await little.leave("n0000")
     await asyncio.sleep(8)
     assert len((await little.seen(domain)).status.nodes) == 2000
+
+
+@virtually
+async def test_a_node_without_a_clique_beside_others_is_named(controlling):
+    """It is ready, as a node without a fabric is; that its workers get no channel is said, with the way out."""
+    little = await Little.started()
+    controlling(little)
+    domain = await little.domain(nodes=2)
+    await little.node("node-1")
+    await little.node("node-2", clique="")
+    await little.up(["node-1"], domain.metadata.uid)
+    await asyncio.sleep(5)
+    assert condition(await little.seen(domain), "CliquesAgree") == ("True", "Agree")
+    await little.up(["node-2"], domain.metadata.uid, clique="")
+    await asyncio.sleep(5)
+    now = await little.seen(domain)
+    assert word(now) == "Ready"
+    assert condition(now, "CliquesAgree") == ("False", "NoClique")
+    assert now.condition("CliquesAgree").message.startswith("node-2 has no NVLink clique while other nodes")
+
+
+@virtually
+async def test_a_peer_that_is_not_reached_is_named(controlling):
+    """By a condition of its own, which takes nothing back: the domain stays ready."""
+    little = await Little.started()
+    controlling(little)
+    domain = await little.domain(nodes=2)
+    for name in ("node-1", "node-2"):
+        await little.node(name)
+    await little.up(["node-1", "node-2"], domain.metadata.uid)
+    await asyncio.sleep(5)
+    assert condition(await little.seen(domain), "PeersConnected") == ("True", "Connected")
+    note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WORRY}not connected to node-2"}}}
+    await little.hands.patch(kinds.PODS, "daemon-node-1", note, OWN)
+    await asyncio.sleep(5)
+    now = await little.seen(domain)
+    assert word(now) == "Ready"
+    assert condition(now, "PeersConnected") == ("False", "PeersUnreachable")
+    assert now.condition("PeersConnected").message == "node-1 is ready, but not connected to node-2"

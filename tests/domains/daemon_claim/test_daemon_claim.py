@@ -61,6 +61,25 @@ async def test_what_a_daemon_gets():
 
 
 @virtually
+async def test_another_driver_is_in_the_file_as_soon_as_it_is_there():
+    """A driver that went leaves the file alone; the next one's files replace the old ones', which a restart would not find."""
+    _, plugin = await a_plugin()
+    await prepared(plugin)
+    before = plugin.disk.specs["d"]
+    plugin.looks(evolve(reading(), driver=""))
+    await asyncio.sleep(1)
+    assert plugin.disk.specs["d"] == before
+    plugin.edits = lambda: Edits(("DRIVER=590",))
+    plugin.looks(evolve(reading(), driver="590.44.01"))
+    await until(lambda: plugin.disk.specs["d"] != before)
+    (edits,) = plugin.disk.specs["d"].devices.values()
+    assert {"DRIVER=590", "DRIVER_VERSION=590.44.01"} <= set(edits.env)
+    await until(lambda: plugin.state("d", "daemon") == "Holding.Prepared")
+    await released(plugin)
+    assert plugin.left == {}
+
+
+@virtually
 async def test_without_fabric_no_management_device():
     """A daemon that finds itself on a node without fabric needs no capability."""
     _, plugin = await a_plugin(reading("", ChannelNumbers(error="none")))
@@ -211,6 +230,35 @@ async def test_a_daemon_that_is_not_ready_says_why_on_its_pod():
     assert await note() == "peer node-2 unreachable"
     await asyncio.sleep(2)
     assert await note() == "crash loop"
+
+
+@virtually
+async def test_a_ready_daemon_says_whom_it_does_not_reach():
+    """As long as it is so, and not a word longer: also when the plugin was restarted meanwhile."""
+    little, plugin = await a_plugin()
+    await little.daemon("node-1", DOMAIN)
+    (pod,) = await little.pods()
+    await prepared(plugin, pods=(PodRef(pod.metadata.name, pod.metadata.uid),))
+
+    async def note():
+        found = await little.hands.get(kinds.PODS, pod.metadata.name, OWN)
+        return found.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+
+    def says(reason):
+        plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, "Running.Ready", True, reason))
+
+    says("not connected to 1 of 1 peers: node-2")
+    await asyncio.sleep(4)
+    assert await note() == "is ready, but not connected to 1 of 1 peers: node-2"
+    says("")
+    await asyncio.sleep(1)
+    assert await note() == ""
+    says("not connected to 1 of 1 peers: node-2")
+    await asyncio.sleep(4)
+    await plugin.restart()
+    says("")
+    await asyncio.sleep(2)
+    assert await note() == ""
 
 
 @virtually

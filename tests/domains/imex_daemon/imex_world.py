@@ -130,6 +130,7 @@ class Instance:
     nodes: bytes = b""
     excused: bool = False
     """Its end is not the daemon's doing."""
+    says: Callable[[str], None] = lambda _: None
 
     def __attrs_post_init__(self) -> None:
         self.ending = asyncio.get_running_loop().create_future()
@@ -212,7 +213,7 @@ class World:
     async def start(self, argv, on_line: Callable[[str], None]) -> Instance:
         assert argv == ["/node/usr/bin/nvidia-imex", "-c", "/node/imexd/imexd.cfg"]
         assert self.alive is None, "there are never two at once"
-        self.instances.append(Instance(self))
+        self.instances.append(Instance(self, says=on_line))
         return self.instances[-1]
 
     async def run(self, argv, timeout: float) -> Output | None:

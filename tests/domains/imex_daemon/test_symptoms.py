@@ -51,7 +51,8 @@ def test_a_crash_loop_counts_and_quotes():
     """Four ends in two minutes are one sentence; old ends do not count; two are no loop."""
     ends = [Ended(at, Exit(1, ("boom",))) for at in (-900.0, 0.0, 40.0, 80.0, 120.0)]
     assert crash_loop(ends, 120.0) == Symptom(
-        "CrashLoop", "nvidia-imex exited with code 1 4 times in 2 min; last line: boom"
+        "CrashLoop",
+        "nvidia-imex exited with code 1 4 times in 2 min; last line: boom; more is in the log of this daemon's pod",
     )
     assert crash_loop(ends[:3], 40.0) is None
 
@@ -59,7 +60,10 @@ def test_a_crash_loop_counts_and_quotes():
 def test_a_crash_loop_keeps_a_known_reason():
     """Why it ends says more than that it does so again."""
     ends = [Ended(at, Exit(1, ("bind 10.0.0.1:50000: Address already in use",))) for at in (0.0, 10.0, 20.0)]
-    assert crash_loop(ends, 20.0) == Symptom("PortInUse", "port 50000 in use (ended 3 times in 20 s)")
+    assert crash_loop(ends, 20.0) == Symptom(
+        "PortInUse",
+        "port 50000 in use: see who listens there (ss -ltnp on the node) and stop it (ended 3 times in 20 s)",
+    )
 
 
 def test_waiting_for_former_importers_names_them():
@@ -67,7 +71,7 @@ def test_waiting_for_former_importers_names_them():
     seen = waiting_for("WAITING_FOR_RECOVERY", a_view({0: "C", 1: "N", 2: "R", 3: "C", 4: "C"}), 0, PEERS)
     assert seen is not None
     assert seen.reason == "WaitingForRecovery"
-    assert seen.text.endswith("waits for former importers: node-b, node-c")
+    assert "waits for former importers: node-b, node-c; it goes on when they are back" in seen.text
 
 
 def test_unreachable_peers_are_named_with_what_is_wrong():
@@ -76,14 +80,19 @@ def test_unreachable_peers_are_named_with_what_is_wrong():
     assert seen == Symptom(
         "PeersUnreachable",
         "not connected to 4 of 4 peers: node-b (never connected), node-c (connection lost), "
-        "node-d (not reachable) and 1 more",
+        "node-d (not reachable) and 1 more; "
+        "do network policies or a firewall block port 50000 between these nodes?",
     )
 
 
 def test_a_version_mix_has_its_own_reason():
     """When versions alone part them, that is the reason."""
     seen = unreachable(a_view({0: "C", 1: "V", 2: "C", 3: "C", 4: "C"}), 0, PEERS)
-    assert seen == Symptom("PeersOfOtherVersion", "not connected to 1 of 4 peers: node-b (runs another version)")
+    assert seen == Symptom(
+        "PeersOfOtherVersion",
+        "not connected to 1 of 4 peers: node-b (runs another version); "
+        "install the same driver and IMEX package on all nodes of the clique",
+    )
 
 
 def test_all_is_well_is_no_symptom():

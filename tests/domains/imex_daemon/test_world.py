@@ -272,3 +272,19 @@ async def _ready(world: World) -> World:
 async def _says(world: World, words: str) -> None:
     await until(lambda: words in world.status.get("reason", ""), limit=40)
     assert not world.status["ready"]
+
+
+@virtually
+async def test_a_line_that_imex_prints_is_a_moment_to_ask_it():
+    """Between two questions, 5 s apart, it prints something: it is asked at once, and what it answers counts, not the line."""
+    world = World()
+    world.api.put(a_roster(ADDRESS))
+    world.begin()
+    await until(lambda: world.status.get("ready"), 5)
+    await asyncio.sleep(12)
+    world.stuck, begun = True, clock()
+    assert world.alive is not None
+    world.alive.says("[INFO] anything at all")
+    await until(lambda: not world.status["ready"], 5)
+    assert clock() - begun < 0.1
+    await world.die()

@@ -3,7 +3,7 @@
 import pytest
 
 from nvdra.api import names
-from nvdra.api.membership import Member, member_of, members_of, published_clique, waiting_text
+from nvdra.api.membership import CHECK_IMAGE, MAKE_ROOM, Member, member_of, members_of, published_clique, waiting_text
 from nvdra.api.meta import Condition, Meta
 from nvdra.api.objects import ContainerState, ContainerStatus, Node, Pod, PodSpec, PodStatus, Terminated, Waiting
 from nvdra.api.resources import Attribute, BasicDevice, Device, ResourceSlice, ResourceSliceSpec
@@ -52,11 +52,11 @@ def held(reason, message=""):
         (a_pod(status=ended(1, "no nvidia-imex\n")), "has an IMEX daemon that is not ready: no nvidia-imex"),
         (a_pod(status=ended(137)), "has an IMEX daemon that is not ready: its container ended with exit code 137 (Error)"),
         (a_pod(status=ended(0)), "has an IMEX daemon that is starting (pod pod)"),
-        (a_pod(status=held("ImagePullBackOff", "no such image")), "has an IMEX daemon that is not ready: ImagePullBackOff: no such image"),
+        (a_pod(status=held("ImagePullBackOff", "no such image")), "has an IMEX daemon that is not ready: ImagePullBackOff: no such image" + f"; {CHECK_IMAGE}"),
         (a_pod(status=held("CrashLoopBackOff")), "has an IMEX daemon that is not ready: CrashLoopBackOff"),
         (a_pod(status=held("ContainerCreating")), "has an IMEX daemon that is starting (pod pod)"),
-        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable", "taint x")]), "cannot run its IMEX daemon: taint x"),
-        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable")]), "cannot run its IMEX daemon: Unschedulable"),
+        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable", "taint x.")]), "cannot run its IMEX daemon: taint x" + f"; {MAKE_ROOM}"),
+        (a_pod(conditions=[Condition("PodScheduled", "False", "Unschedulable")]), "cannot run its IMEX daemon: Unschedulable" + f"; {MAKE_ROOM}"),
         (a_pod(conditions=[Condition("PodScheduled", "True")]), "has an IMEX daemon that is starting (pod pod)"),
     ],
 )  # fmt: skip
@@ -142,3 +142,18 @@ def test_what_a_domain_waits_for(wanted, ready, late, text):
     """How many of how many, who and why, three by name; and how many are missing."""
     members = [*(a_member(n, ready=True) for n in range(ready)), *(a_member(10 + n) for n in range(late))]
     assert waiting_text(wanted, members) == text
+
+
+def test_a_worry_is_a_ready_daemons_only():
+    """A note that begins as one is told of a ready node; of one that is not ready it is old, and says nothing."""
+    worry = f"{names.WORRY}not connected to node-2"
+    well, late = (member_of(a_node(), None, [a_pod(ready=ready, note=worry)]) for ready in (True, False))
+    assert (well.ready, well.worry, well.why) == (True, worry, "")
+    assert (late.ready, late.worry, late.why) == (False, "", "has an IMEX daemon that is starting (pod pod)")
+    assert member_of(a_node(), None, [a_pod(ready=True, note="port in use")]).worry == ""
+
+
+def test_a_member_names_its_source():
+    """The daemon's pod, or while there is none the node."""
+    assert member_of(a_node(), None, [a_pod()]).source.startswith("Pod ")
+    assert member_of(a_node(), None, []).source == "Node node-1 metadata.labels"

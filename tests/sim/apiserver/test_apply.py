@@ -86,11 +86,11 @@ def test_lists_of_custom_resources_follow_their_schema(ours, domain):
     """x-kubernetes-list-map-keys decide."""
     ours.store.create(ours.ref("resource.nvidia.com/computedomains"), domain())
     base = {"apiVersion": "resource.nvidia.com/v1beta1", "kind": "ComputeDomain"}
-    for manager, node in (("x", "n1"), ("y", "n2")):
-        patch = {**base, "status": {"status": "NotReady", "nodes": [{"name": node, "status": "NotReady"}]}}
+    for manager, kind in (("x", "Ready"), ("y", "Formed")):
+        patch = {**base, "status": {"status": "NotReady", "conditions": [{"type": kind, "status": "True"}]}}
         ours.patch("resource.nvidia.com/computedomains:status", "cd", patch, "apply", manager=manager, force=True)
     found = ours.get("resource.nvidia.com/computedomains", "cd")["status"]
-    assert [node["name"] for node in found["nodes"]] == ["n1", "n2"]
+    assert [condition["type"] for condition in found["conditions"]] == ["Ready", "Formed"]
 
 
 def test_finalizers_are_a_set(world):

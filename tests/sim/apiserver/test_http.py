@@ -52,7 +52,7 @@ async def test_the_verbs(http):
         ("GET", "/nowhere", 404),
         ("POST", f"{MAPS}/a", 405),
         ("POST", "/api/v1/configmaps", 400),
-        ("GET", f"{PODS}/p/exec", 501),
+        ("GET", f"{PODS}/p/attach", 501),
         ("GET", f"{PODS}/p/portforward", 501),
         ("GET", "/apis/apps/v1/namespaces/default/deployments/d/scale", 501),
         ("GET", "/api/v1/watch/pods", 501),

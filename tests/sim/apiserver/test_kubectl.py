@@ -3,29 +3,23 @@
 import asyncio
 import json
 import os
-import shutil
 from pathlib import Path
 
 import pytest
 import yaml
 
 from nvdra.sim.apiserver.server import kubeconfig
+from tests import tools
 
-KUBECTL = next(
-    (
-        path
-        for path in (os.environ.get("NVDRA_KUBECTL"), "/tmp/kc/w37/l/kubectl/kubectl", shutil.which("kubectl"))
-        if path and Path(path).exists()
-    ),
-    None,
-)
-pytestmark = pytest.mark.skipif(KUBECTL is None, reason="no kubectl here; set NVDRA_KUBECTL")
 CRDS = Path(__file__).parents[3] / "chart" / "crds"
 
 
 @pytest.fixture
 async def kubectl(api, tmp_path):
     """Gives what kubectl printed; it must succeed unless `fails`."""
+    program = tools.kubectl()
+    if program is None:
+        pytest.skip("no kubectl here, and none could be fetched; set NVDRA_KUBECTL")
     config = tmp_path / "config"
     config.write_text(kubeconfig(api.url))
 
@@ -34,7 +28,7 @@ async def kubectl(api, tmp_path):
         environment = {"KUBECONFIG": str(config), "HOME": str(tmp_path), "PATH": os.environ["PATH"]}
         text = (json.dumps(stdin) if isinstance(stdin, dict) else stdin or "").encode()
         process = await asyncio.create_subprocess_exec(
-            KUBECTL, f"--cache-dir={tmp_path}/cache", *words, env=environment,
+            str(program), f"--cache-dir={tmp_path}/cache", *words, env=environment,
             stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
         out, err = await asyncio.wait_for(process.communicate(text), seconds)
@@ -132,6 +126,24 @@ async def test_logs_and_events(api, kubectl, pod_spec):
     await kubectl("create -f -", event)
     assert "waiting for node b" in await kubectl("describe pod p")
     assert "pod/p" in await kubectl("get events")
+
+
+async def test_exec_runs_a_command_and_tells_its_exit_code(api, kubectl, pod_spec):
+    """What it prints comes as it is; a code other than 0 is kubectl's own; stdin is refused, not ignored."""
+    asked = []
+
+    async def execute(namespace, name, container, argv, say):
+        asked.append((namespace, name, container, *argv))
+        say("one")
+        say("two")
+        return 0 if argv[0] == "good" else 7
+
+    api.set_exec_provider(execute)
+    await kubectl("create -f -", pod(pod_spec))
+    assert await kubectl("exec p -- good -c thing") == "one\ntwo\n"
+    assert asked == [("default", "p", pod_spec("n1")["containers"][0]["name"], "good", "-c", "thing")]
+    assert "command terminated with exit code 7" in await kubectl("exec p -- bad", fails=True)
+    assert "exec with stdin" in await kubectl("exec -i p -- good", "told", fails=True)
 
 
 async def test_get_watch(kubectl, api, pod_spec):

@@ -30,7 +30,8 @@ async def test_a_taken_port_is_said(domain):
     await nodes[0].start()
     await nodes[0].becomes("READY")
     ended = await (await nodes[1].start()).wait()
-    assert (ended.code, symptom_of(ended).text) == (1, "port 50000 in use")
+    assert ended.code == 1
+    assert symptom_of(ended).text.startswith("port 50000 in use: ")
 
 
 async def test_ordered_failures(domain):
@@ -67,9 +68,8 @@ async def test_unreachable_peers_come_back(domain, started):
     await import_memory(nodes[1].child, nodes[0].child)
     nodes[0].control(unreachable=["imex-t-0001"])
     view = await nodes[0].sees(lambda view: view.row(0) == "CRC")
-    assert (
-        unreachable(view, 0, {1: "b", 2: "c"}).text == "not connected to 1 of 2 peers: b (connection being recovered)"
-    )
+    told = unreachable(view, 0, {1: "b", 2: "c"}).text
+    assert told.startswith("not connected to 1 of 2 peers: b (connection being recovered)")
     nodes[0].control()
     for node in nodes[:2]:
         await node.sees(lambda view: view.status == "UP")

@@ -5,6 +5,8 @@ import re
 import pytest
 from attrs import evolve
 
+from nvdra.api import names
+from nvdra.domains.compute_domain.manifests import AWAIT_DOOR
 from nvdra.sim.kube import kinds
 
 
@@ -118,6 +120,32 @@ async def test_driver_programs_get_the_downward_api_and_real_probes(one):
 
     status = await one.until(again)
     assert status["lastState"]["terminated"]["message"] == "port 50000 in use"
+
+
+async def test_a_hook_after_the_start_holds_the_first_probe_back(one):
+    """The driver's own hook waits until the program listens: no probe is ever turned away at a closed door."""
+    env = [{"name": "POD_IP", "valueFrom": {"fieldRef": {"fieldPath": "status.podIP"}}}]
+    script = AWAIT_DOOR.replace(str(names.HEALTH_PORT), "8080")
+    container = {
+        "command": ["nvdra", "imex-daemon", "run"],
+        "args": [],
+        "env": env,
+        "lifecycle": {"postStart": {"exec": {"command": ["bash", "-c", script]}}},
+        "readinessProbe": {"httpGet": {"port": 8080, "path": "/readyz"}, "periodSeconds": 100},
+    }
+    await one.pod("p", container=container)
+
+    async def ready():
+        statuses = ((await one.get(kinds.PODS, "p")).get("status") or {}).get("containerStatuses") or [{}]
+        return statuses[0].get("ready")
+
+    await one.until(ready)
+
+
+async def test_a_container_whose_hook_fails_is_killed(one):
+    """As a kubelet does it, with its Event."""
+    await one.pod("p", container={"lifecycle": {"postStart": {"exec": {"command": ["bash", "-c", "exit 3"]}}}})
+    await one.told("p", "FailedPostStartHook", "exit code 3")
 
 
 async def test_containers_outlive_a_kubelet_restart(one):

@@ -131,6 +131,11 @@ async def test_a_job_counts_successes_and_failures(two):
 
     assert await two.until(lambda: ended("good")) == ("Complete", 3, 0)
     assert await two.until(lambda: ended("bad")) == ("Failed", 0, 2)
+    job = await two.get(kinds.JOBS, "good")
+    mine = job["metadata"]["uid"]
+    assert job["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": mine}}
+    pods = (await two.cluster.list(kinds.PODS, "default", labels=f"batch.kubernetes.io/controller-uid={mine}")).items
+    assert len(pods) == 3, "a Job's selector finds its pods, as kubectl looks for them"
 
 
 def _daemon_set(strategy, image="a"):

@@ -174,6 +174,8 @@ class Claims:
 def claim_of(pod: Json, pod_claim: str, template: Json) -> Json:
     """Pure: the ResourceClaim that a template makes for a pod."""
     meta = template["spec"].get("metadata") or {}
+    owner = owner_reference("v1", "Pod", pod)
+    owner.pop("blockOwnerDeletion")  # the real controller sets none here
     base = f"{name(pod)}-{pod_claim}-"
     if len(base) > _LONGEST:
         room = _LONGEST - 2
@@ -187,7 +189,7 @@ def claim_of(pod: Json, pod_claim: str, template: Json) -> Json:
             "namespace": namespace(pod),
             "labels": meta.get("labels") or {},
             "annotations": {**(meta.get("annotations") or {}), POD_CLAIM: pod_claim},
-            "ownerReferences": [owner_reference("v1", "Pod", pod)],
+            "ownerReferences": [owner],
         },
         "spec": template["spec"]["spec"],
     }

@@ -97,7 +97,8 @@ class DaemonSets:
 
     async def _report(self, daemon_set: Json, template: Json) -> None:
         status = _status(daemon_set, template, list(self._nodes.values()), self._owned.of(daemon_set))
-        if status == {k: v for k, v in (daemon_set.get("status") or {}).items() if k in status}:
+        there = daemon_set.get("status") or {}
+        if status == {k: there.get(k) for k in status}:
             return
         patch = {"metadata": {"uid": uid(daemon_set)}, "status": status}
         where = namespace(daemon_set)
@@ -175,8 +176,7 @@ def _bound_to(template: Json, node: str) -> Json:
     bound: Json = copy.deepcopy(template)
     field = {"key": "metadata.name", "operator": "In", "values": [node]}
     affinity = bound["spec"].setdefault("affinity", {}).setdefault("nodeAffinity", {})
-    terms = dig(affinity, "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms") or [{}]
-    only = {"nodeSelectorTerms": [{**term, "matchFields": [field]} for term in terms]}
+    only = {"nodeSelectorTerms": [{"matchFields": [field]}]}  # in the place of the template's own terms, as it is done
     affinity["requiredDuringSchedulingIgnoredDuringExecution"] = only
     return bound
 
@@ -203,13 +203,14 @@ def _status(daemon_set: Json, template: Json, nodes: list[Json], pods: list[Json
     current = [pod for node, pod in on.items() if node in wanted]
     ready = sum(holds(pod, "Ready") for pod in current)
     updated = sum(labels(pod).get(HASH) == labels(template)[HASH] for pod in current)
-    return {
+    status = {
         "currentNumberScheduled": len(current),
         "desiredNumberScheduled": len(wanted),
         "numberMisscheduled": sum(node not in wanted for node in on),
         "numberReady": ready,
         "numberAvailable": ready,
-        "numberUnavailable": len(wanted) - ready,
         "updatedNumberScheduled": updated,
         "observedGeneration": daemon_set["metadata"].get("generation", 1),
     }
+    missing = len(wanted) - ready
+    return {**status, "numberUnavailable": missing or None}

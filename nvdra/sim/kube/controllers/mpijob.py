@@ -1,6 +1,6 @@
 """MPIJobs: the workers first, then the launcher, as the MPI operator does it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from nvdra.api.kind import Kind
 from nvdra.errors import AlreadyExists, NotFound
@@ -28,12 +28,21 @@ from nvdra.sim.kube.shapes import (
     with_condition,
 )
 
+NewKey = Callable[[], manifests.SshKey]
+
 
 class MpiJobs:
-    """Stand-in for the MPI operator. ssh keys are not made: the rack's mpirun needs none."""
+    """Stand-in for the MPI operator.
 
-    def __init__(self, cluster: Cluster, mpi_jobs: Mirror, jobs: Mirror, pods: Mirror) -> None:
+    `new_key` is for a real mpirun on a cluster without DNS: pods have ssh keys, and the launcher, which then always
+    waits for its workers, knows their addresses by hostAliases. The rack's mpirun needs neither.
+    """
+
+    def __init__(
+        self, cluster: Cluster, mpi_jobs: Mirror, jobs: Mirror, pods: Mirror, new_key: NewKey | None = None
+    ) -> None:
         self._cluster = cluster
+        self._new_key = new_key
         self._mpi_jobs = mpi_jobs
         self._jobs = jobs
         self.loop: Loop[Key] = Loop("mpi operator", self._work)
@@ -64,6 +73,7 @@ class MpiJobs:
             job = await self._report(job, [("Created", "MPIJobCreated", text)])
         await self._make(kinds.SERVICES, manifests.service(job))
         await self._make(kinds.CONFIG_MAPS, manifests.config_map(job))
+        await self._secret(job)
         workers = await self._workers(job)
         await self._launch(job, workers)
 
@@ -74,6 +84,8 @@ class MpiJobs:
             if wanted in there:
                 continue
             template = manifests.worker_template(job, index)
+            if self._new_key:
+                template["spec"] = manifests.with_ssh(template["spec"], job)
             try:
                 there[wanted] = await self._owned.make(manifests.API_VERSION, job, template, {"name": wanted})
             except AlreadyExists as error:
@@ -83,10 +95,10 @@ class MpiJobs:
 
     async def _launch(self, job: Json, workers: Sequence[Json]) -> None:
         launcher = self._jobs.get(f"{name(job)}-launcher", namespace(job))
-        waits = dig(job, "spec", "launcherCreationPolicy") == "WaitForWorkersReady"
+        waits = bool(self._new_key) or dig(job, "spec", "launcherCreationPolicy") == "WaitForWorkersReady"
         ready = sum(holds(pod, "Ready") for pod in workers)
         if launcher is None and (not waits or ready >= manifests.replicas(job)):
-            launcher = await self._make(kinds.JOBS, manifests.launcher(job))
+            launcher = await self._make(kinds.JOBS, self._launcher(job, workers))
         ended = outcome(launcher)
         if ended is not None:
             await self._ended(job, ended)
@@ -96,6 +108,22 @@ class MpiJobs:
             await self._report(job, [("Running", "MPIJobRunning", text)])
             return
         await self._report(job, [])
+
+    def _launcher(self, job: Json, workers: Sequence[Json]) -> Json:
+        launcher = manifests.launcher(job)
+        if self._new_key:
+            template = launcher["spec"]["template"]
+            addresses = {manifests.host_name(job, name(pod)): dig(pod, "status", "podIP") for pod in workers}
+            template["spec"] = manifests.with_host_aliases(manifests.with_ssh(template["spec"], job), addresses)
+        return launcher
+
+    async def _secret(self, job: Json) -> None:
+        if self._new_key is None:
+            return
+        try:
+            await self._cluster.get(kinds.SECRETS, manifests.ssh_secret_name(job), namespace(job))
+        except NotFound:
+            await self._cluster.create(kinds.SECRETS, manifests.ssh_secret(job, self._new_key()), namespace(job))
 
     async def _ended(self, job: Json, ended: Json) -> None:
         good = ended["type"] == "Complete"

@@ -1,11 +1,24 @@
-"""Pure: what the MPI operator makes of an MPIJob: CRD, Service, hostfile, workers, launcher."""
+"""Pure: what the MPI operator makes of an MPIJob: CRD, Service, hostfile, workers, launcher, and ssh's keys."""
 
+from collections.abc import Mapping
 from typing import Final
+
+from attrs import field, frozen
 
 from nvdra.sim.kube.shapes import Json, dig, name, namespace, owner_reference
 
 API_VERSION: Final = "kubeflow.org/v2beta1"
 _PREFIX: Final = "training.kubeflow.org"
+_SSH_FILES: Final = {"id_rsa": "ssh-privatekey", "id_rsa.pub": "ssh-publickey", "authorized_keys": "ssh-publickey"}
+"""The names are fixed, whatever the keys are."""
+
+
+@frozen
+class SshKey:
+    """A pair of keys, as files of OpenSSH."""
+
+    private: str = field(repr=False)
+    public: str
 
 
 def crd() -> Json:
@@ -78,8 +91,7 @@ def service(job: Json) -> Json:
 def config_map(job: Json) -> Json:
     """The hostfile that mpirun reads."""
     slots = int(dig(job, "spec", "slotsPerWorker") or 1)
-    hosts = (f"{worker_name(job, i)}.{name(job)}.{namespace(job)}.svc" for i in range(replicas(job)))
-    data = {"hostfile": "".join(f"{host} slots={slots}\n" for host in hosts)}
+    data = {"hostfile": "".join(f"{host_name(job, worker_name(job, i))} slots={slots}\n" for i in range(replicas(job)))}
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": _meta(job, f"{name(job)}-config"), "data": data}
 
 
@@ -103,17 +115,60 @@ def launcher(job: Json) -> Json:
     return {"apiVersion": "batch/v1", "kind": "Job", "metadata": head, "spec": body}
 
 
+def host_name(job: Json, worker: str) -> str:
+    """The name by which mpirun reaches a worker, through the headless Service."""
+    return f"{worker}.{name(job)}.{namespace(job)}.svc"
+
+
+def ssh_secret_name(job: Json) -> str:
+    """`<job>-ssh`."""
+    return f"{name(job)}-ssh"
+
+
+def ssh_secret(job: Json, key: SshKey) -> Json:
+    """The keys that launcher and workers share."""
+    data = {"ssh-privatekey": key.private, "ssh-publickey": key.public}
+    head = {"metadata": _meta(job, ssh_secret_name(job)), "type": "kubernetes.io/ssh-auth"}
+    return {"apiVersion": "v1", "kind": "Secret", **head, "stringData": data}
+
+
+def with_ssh(pod: Json, job: Json) -> Json:
+    """A pod's spec whose first container has the keys where the MPIJob wants them."""
+    where = dig(job, "spec", "sshAuthMountPath") or "/root/.ssh"
+    items = [{"key": key, "path": path} for path, key in _SSH_FILES.items()]
+    secret: Json = {"secretName": ssh_secret_name(job), "items": items}
+    if where == "/root/.ssh":
+        secret["defaultMode"] = 0o600  # root's ssh refuses keys of its own that others may read
+    first, *others = pod["containers"]
+    mounts = [*(first.get("volumeMounts") or ()), {"name": "ssh-auth", "mountPath": where}]
+    return {
+        **pod,
+        "containers": [{**first, "volumeMounts": mounts}, *others],
+        "volumes": [*(pod.get("volumes") or ()), {"name": "ssh-auth", "secret": secret}],
+    }
+
+
+def with_host_aliases(pod: Json, addresses: Mapping[str, str]) -> Json:
+    """A pod's spec that knows names by itself, where no cluster DNS does."""
+    aliases = [{"ip": address, "hostnames": [host]} for host, address in addresses.items()]
+    return {**pod, "hostAliases": [*(pod.get("hostAliases") or ()), *aliases]}
+
+
 def _config_volume(job: Json) -> Json:
     return {"configMap": {"name": f"{name(job)}-config", "items": [{"key": "hostfile", "path": "hostfile"}]}}
 
 
 def _with_hostfile(container: Json) -> Json:
     mount = {"name": "mpi-job-config", "mountPath": "/etc/mpi"}
-    env = {"name": "OMPI_MCA_orte_default_hostfile", "value": "/etc/mpi/hostfile"}
-    mine = {"name": "K_MPI_JOB_ROLE", "value": "launcher"}
+    mine = {
+        "K_MPI_JOB_ROLE": "launcher",
+        "OMPI_MCA_orte_keep_fqdn_hostnames": "true",
+        "OMPI_MCA_orte_default_hostfile": "/etc/mpi/hostfile",
+        "OMPI_MCA_plm_rsh_args": "-o ConnectionAttempts=10",
+    }
     return {
         **container,
-        "env": [*(container.get("env") or ()), env, mine],
+        "env": [*(container.get("env") or ()), *({"name": key, "value": value} for key, value in mine.items())],
         "volumeMounts": [*(container.get("volumeMounts") or ()), mount],
     }
 

@@ -97,8 +97,11 @@ class Keeper:
     async def _kill(self, container: Container, probe: str) -> None:
         text = f"Container {self.name} failed {probe} probe, will be restarted"
         await self.means.say(self.name, "Killing", text, warning=False)
+        await container.stop(self._grace())
+
+    def _grace(self) -> float:
         grace = self.pod()["spec"].get("terminationGracePeriodSeconds")
-        await container.stop(30 if grace is None else float(grace))
+        return 30 if grace is None else float(grace)
 
     async def _back_off(self, container: Container) -> None:
         """The first restart comes at once, the next ones ever later."""
@@ -166,7 +169,30 @@ class Keeper:
         container = await self.means.runtime.start(pod, wanted)
         await self.means.say(self.name, "Created", f"Created container: {self.name}")
         await self.means.say(self.name, "Started", f"Started container {self.name}")
+        await self._hooked(container)
         return container
+
+    async def _hooked(self, container: Container) -> None:
+        """The hook after the start: the container counts as running only afterwards, and is killed when it fails."""
+        hook = (self.spec.get("lifecycle") or {}).get("postStart")
+        if hook is None:
+            return
+        if "exec" not in hook:
+            raise CannotCreateError(
+                f"the rack's kubelet knows postStart hooks of kind exec only, not {', '.join(hook)}"
+            )
+        running = asyncio.ensure_future(self.means.runtime.execute(container, hook["exec"]["command"], None))
+        over = asyncio.ensure_future(container.over.wait())
+        try:
+            await asyncio.wait([running, over], return_when=asyncio.FIRST_COMPLETED)
+            code, output = running.result() if running.done() else (137, "the container has ended")
+        finally:
+            for task in (running, over):
+                task.cancel()
+            await asyncio.gather(running, over, return_exceptions=True)
+        if code != 0:
+            await self._warn("FailedPostStartHook", f"PostStartHook failed: exit code {code}: {output}")
+            await container.stop(self._grace())
 
     async def _warn(self, reason: str, message: str) -> None:
         await self.means.say(self.name, reason, message, warning=True)

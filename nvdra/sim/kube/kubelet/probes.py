@@ -1,6 +1,7 @@
 """Start-up, liveness and readiness probes: HTTP and TCP really go to the pod's address, exec goes to the runtime."""
 
 import asyncio
+import os
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
@@ -37,11 +38,20 @@ async def probe(spec: Json, target: Target) -> Answer:
     """One probe with its time limit. Never raises."""
     limit = float(spec.get("timeoutSeconds") or 1)
     try:
-        return await asyncio.wait_for(_look(spec, target, limit), limit)
+        # not wait_for: up to Python 3.11 it swallows a cancellation that comes as the answer does
+        async with asyncio.timeout(limit):
+            return await _look(spec, target, limit)
     except TimeoutError:
         return Answer(good=False, said=f"probe timed out after {limit:g}s")
     except OSError as error:
-        return Answer(good=False, said=f"dial tcp {target.ip}: {error.strerror or error}")
+        if not error.errno:
+            return Answer(good=False, said=f"dial tcp {target.ip}: {error}")
+        where = f"{target.ip}:{_asked_port(spec, target)}"
+        return Answer(good=False, said=f"dial tcp {where}: connect: {os.strerror(error.errno).lower()}")
+
+
+def _asked_port(spec: Json, target: Target) -> int:
+    return _port((spec.get("httpGet") or spec.get("tcpSocket") or {}).get("port", 0), target)
 
 
 async def _look(spec: Json, target: Target, limit: float) -> Answer:

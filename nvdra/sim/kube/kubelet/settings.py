@@ -14,5 +14,7 @@ class Settings:
     reconcile_every: float = 60
     first_back_off: float = 10
     last_back_off: float = 300
+    cdi: bool = True
+    """Whether the runtime knows of CDI; one that does not leaves its devices out without a word."""
     missing_images: frozenset[str] = field(default=frozenset(), converter=frozenset)
     """Images that cannot be pulled; all others are present."""

@@ -1,11 +1,14 @@
 """Pure: a pod's status as the kubelet writes it."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from attrs import frozen
 
 from nvdra.sim.kube.runtime.containers import Container, Ended
 from nvdra.sim.kube.shapes import Json, dig, with_condition
+
+HOST_IP: Final = "127.0.0.1"
 
 
 @frozen
@@ -39,9 +42,10 @@ def status_of(pod: Json, seen: PodView) -> Json:
     initialized = all(view.current and view.current.ended and view.current.ended.code == 0 for view in seen.init)
     done = phase in {"Succeeded", "Failed"}
     why = ("PodCompleted", "") if done else _unready(seen.containers)
+    startable = bool(seen.ip) and not done
     for kind, holds, reason in (
-        ("PodReadyToStartContainers", bool(seen.ip) and not done, ("", "")),
-        ("Initialized", initialized or phase == "Succeeded", ("", "")),
+        ("PodReadyToStartContainers", startable, ("", "") if startable else ("PodSandboxNotReady", "")),
+        ("Initialized", initialized or phase == "Succeeded", why if done else ("", "")),
         ("Ready", ready, ("", "") if ready else why),
         ("ContainersReady", ready, ("", "") if ready else why),
     ):
@@ -56,7 +60,7 @@ def status_of(pod: Json, seen: PodView) -> Json:
     if seen.init:
         status["initContainerStatuses"] = [_container(view) for view in seen.init]
     if seen.ip:
-        status |= {"podIP": seen.ip, "podIPs": [{"ip": seen.ip}], "hostIP": "127.0.0.1"}
+        status |= {"podIP": seen.ip, "podIPs": [{"ip": seen.ip}], "hostIP": HOST_IP, "hostIPs": [{"ip": HOST_IP}]}
     if seen.refused:
         status |= {"reason": seen.refused[0], "message": seen.refused[1]}
     return status

@@ -172,7 +172,8 @@ class PodWorker:
     def _make_keepers(self) -> None:
         material = Material(self.tools.cluster, self.tools.runtime.node_root, self.pod)
         tools = self.tools
-        means = Means(tools.runtime, tools.settings, tools.claims.cdi_ids, self._say, self._dirty.set)
+        ids = tools.claims.cdi_ids if tools.settings.cdi else _no_cdi
+        means = Means(tools.runtime, tools.settings, ids, self._say, self._dirty.set)
         policy = self.pod["spec"].get("restartPolicy") or "Always"
         first = "Never" if policy == "Never" else "OnFailure"
 
@@ -260,13 +261,18 @@ class PodWorker:
 
 async def _within(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return
 
 
 def _settled(view: View) -> View:
     return evolve(view, waiting=None if view.current else ("ContainerCreating", ""))
+
+
+def _no_cdi(_pod: Json, _container: Json) -> tuple[str, ...]:
+    return ()
 
 
 def _touchable(pod: Json) -> Json:

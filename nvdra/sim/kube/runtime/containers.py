@@ -15,7 +15,7 @@ from nvdra.sim.kube.runtime import cdi, rootfs
 from nvdra.sim.kube.runtime.commands import Commands
 from nvdra.sim.kube.runtime.environment import merged
 from nvdra.sim.kube.runtime.logs import Log
-from nvdra.sim.kube.runtime.running import Running
+from nvdra.sim.kube.runtime.running import Running, Say
 from nvdra.sim.kube.shapes import Json, Key, key, name, namespace, now, uid
 
 _LONGEST_MESSAGE: Final = 4096
@@ -81,7 +81,8 @@ class Container:
 
 async def _within(event: asyncio.Event, seconds: float) -> None:
     try:
-        await asyncio.wait_for(event.wait(), seconds)
+        async with asyncio.timeout(seconds):
+            await event.wait()
     except TimeoutError:
         return
 
@@ -185,15 +186,19 @@ class Runtime:
         self._record(sandbox, container, wanted.spec)
         return container
 
-    async def execute(self, container: Container, argv: Sequence[str], limit: float) -> tuple[int, str]:
-        """Run a command in a running container; exit code and output. TimeoutError when it takes too long."""
+    async def execute(self, container: Container, argv: Sequence[str], limit: float | None) -> tuple[int, str]:
+        """Run a command in a running container; exit code and output. TimeoutError when over the `limit`."""
         said: list[str] = []
-        running = await self._commands.start(argv, container.env, container.rootfs, said.append)
+        code = await asyncio.wait_for(self.run(container, argv, said.append), limit)
+        return code, "\n".join(said)
+
+    async def run(self, container: Container, argv: Sequence[str], say: Say) -> int:
+        """Run a command in a running container, saying its lines as they come; whoever stops waiting ends it."""
+        running = await self._commands.once(argv, container.env, container.rootfs, say)
         try:
-            code = await asyncio.wait_for(running.wait(), limit)
+            return await running.wait()
         finally:
             running.signal(signal.SIGKILL)
-        return code, "\n".join(said)
 
     async def remove(self, pod_uid: str, grace: float = 0) -> None:
         """Stop what still runs there and forget the sandbox; logs and rootfs of the pod go too."""

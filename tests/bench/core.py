@@ -1,13 +1,9 @@
-"""How fast the core settles, and what a resync of very many objects costs: `python tests/bench/settles.py [objects]`.
-
-Figures, no judgement: no clock is asserted here.
-"""
+"""How fast the core settles, and what a resync of very many objects costs."""
 
 import asyncio
 import statistics
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from attrs import frozen
 
@@ -21,6 +17,7 @@ from nvdra.engine.engine import Engine
 from nvdra.engine.queue import Key
 from nvdra.engine.recorder import log
 from nvdra.engine.store import Store
+from tests.bench.table import Figure
 
 NAME = "compute-domain"
 READY = frozenset({"finalized", "templated", "daemonised", "formed", "all_ready"})
@@ -47,19 +44,22 @@ class Done:
         """Nothing to do."""
 
 
-def main(objects: int) -> None:
+def figures(objects: int = 100_000) -> Sequence[Figure]:
+    """Of the core alone, and of the whole engine around it."""
     interpreter = statecharts.interpreter(NAME)
     home = interpreter.settle(None, READY).leaf.name
-    print(
-        f"{'settles a second, idle (in its state already)':58}{rate(lambda: interpreter.settle(home, READY)):>12,.0f}"
-    )
-    print(
-        f"{'settles a second, cold (from the beginning, a path of 3)':58}{rate(lambda: interpreter.settle(None, READY)):>12,.0f}"
-    )
+    idle, cold = rate(lambda: interpreter.settle(home, READY)), rate(lambda: interpreter.settle(None, READY))
     first, again = asyncio.run(resync(interpreter, objects))
-    print(f"{f'first look at {objects:,} objects, seconds':58}{first:>12.1f}")
-    print(f"{f'resync of {objects:,} objects, seconds':58}{again:>12.1f}")
-    print(f"{'looks a second at resync (snapshot, facts, orders, report)':58}{objects / again:>12,.0f}")
+    return [
+        Figure("settles a second, in its state already", f"{idle:,.0f}", "aim 250,000"),
+        Figure("settles a second, from the beginning", f"{cold:,.0f}"),
+        Figure(f"first look at {objects:,} objects", f"{first:.1f} s"),
+        Figure(
+            f"resync of {objects:,} objects (snapshot, facts, orders, report)",
+            f"{again:.1f} s",
+            f"{objects / idle:.1f} s (settles alone)",
+        ),
+    ]
 
 
 def rate(act: Callable[[], object], number: int = 50_000) -> float:
@@ -114,7 +114,3 @@ def observe(store: Store, key: Key, now: float) -> Thing:
     seen = store.get(THINGS, key.id)
     assert seen is not None
     return seen
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 100_000)

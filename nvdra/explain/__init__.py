@@ -1,0 +1,1 @@
+"""`nvdra explain`: what a ComputeDomain is, why, and what to do next, from what the API server shows. Pure."""

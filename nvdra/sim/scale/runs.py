@@ -1,0 +1,68 @@
+"""Which runs there are, one after another, each in a place of its own; what they gave, with the machine."""
+
+import datetime as dt
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from attrs import field, frozen
+
+from nvdra.sim.scale.domains import Many, ManyDomains
+from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.place import Place
+from nvdra.sim.scale.proc import machine
+from nvdra.sim.scale.throttled import Start, Throttled
+
+Say = Callable[[str], None]
+Json = dict[str, Any]
+SIZES = ((36, 2), (1008, 56), (5040, 280))
+ARRIVALS = (0.0, 10.0, 120.0)
+DOMAINS = (100, 1000, 10_000)
+
+
+@frozen
+class Wanted:
+    """What is to be run. `kubeconfig`: of an API server that is there; `pids`: its processes, for their CPU time."""
+
+    sizes: Sequence[tuple[int, int]] = SIZES
+    arrivals: Sequence[float] = ARRIVALS
+    domains: Sequence[int] = DOMAINS
+    plugins: Sequence[int] = (1008,)
+    seconds: float = 20.0
+    rate: float = 200.0
+    kubeconfig: str = ""
+    pids: tuple[int, ...] = field(default=())
+
+    def place(self, rate: float = 0.0) -> Place:
+        """A fresh one."""
+        return Place(self.kubeconfig, rate, self.pids)
+
+    def crowds(self) -> Iterator[Crowd]:
+        """Every size with every way to arrive."""
+        for nodes, cliques in self.sizes:
+            for over in self.arrivals:
+                yield Crowd(nodes, cliques, over)
+
+
+async def run(wanted: Wanted, say: Say) -> Json:
+    """All of it."""
+    joins = []
+    for crowd in wanted.crowds():
+        async with wanted.place() as place:
+            joins.append(await Joining(crowd, place, say).run())
+    domains = []
+    if wanted.domains:
+        async with wanted.place() as place:
+            many = ManyDomains(place, say)
+            domains = [await many.run(Many(number, wanted.seconds)) for number in sorted(wanted.domains)]
+    throttled = []
+    for plugins in wanted.plugins if not wanted.kubeconfig else ():
+        async with wanted.place(wanted.rate) as place:
+            throttled.append(await Throttled(Start(plugins, wanted.rate), place, say).run())
+    return {
+        "machine": machine(),
+        "date": dt.datetime.now(dt.UTC).date().isoformat(),
+        "API server": "kube-apiserver" if wanted.kubeconfig else "embedded",
+        "joins": joins,
+        "domains": domains,
+        "throttled": throttled,
+    }

@@ -1,0 +1,40 @@
+"""The short form of `nvdra sim scale`: a real controller process, scripted nodes, counts and no clocks."""
+
+import pytest
+
+from nvdra.sim.scale.controller import ControllerProcess
+from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.place import Place
+from nvdra.sim.scale.seeding import seed
+from nvdra.sim.scale.throttled import Start, Throttled
+
+pytestmark = pytest.mark.slow
+
+
+async def test_nodes_that_join_at_once_cost_as_many_writes_as_nodes(place, say):
+    """54 nodes in 3 cliques: at most N + 5 writes for the first clique and 5 more for each further one, none refused."""
+    found = await Joining(Crowd(54, 3, limit=120), place, say).run()
+    told = found["writes of the controller, by kind"]
+    assert found["writes of the plugins"] == 54
+    assert found["writes of the controller"] <= 5 * 3, told
+    assert found["conflicts"] == 0
+    assert found["deleted: writes of the controller"] <= 54 + 3 + 3 + 5  # labels, rosters, what was provisioned, status
+
+
+async def test_a_restart_writes_nothing(place, say):
+    """100 domains that are provisioned: a controller that starts lists, compares, and writes nothing."""
+    await seed(place, "some", 0, 100)
+    async with ControllerProcess(place) as controller:
+        await controller.quiet(60)
+        state = await controller.state()
+    assert state.writes() == {}
+    assert state.total <= 25
+
+
+async def test_plugins_that_are_turned_away_all_get_there(say):
+    """30 plugins start at once where 40 requests a second are taken: each publishes its devices, once."""
+    async with Place(rate=40) as place:
+        found = await Throttled(Start(30, 40, limit=60), place, say).run()
+    kinds = found["by kind and answer"]
+    assert kinds["create resourceslices 201"] == 30
+    assert found["requests turned away"] > 0
