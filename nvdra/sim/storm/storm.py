@@ -20,6 +20,7 @@ from nvdra.sim.storm.world import Shape, World
 SETTLES_IN: Final = 400.0
 ENDS_IN: Final = 600.0
 QUIET: Final = 150.0
+RETRIES: Final = 95.0
 FORGETS_IN: Final = 700.0
 """A cell whose last news was lost is looked at again with its resync, after ten minutes."""
 STRAGGLERS: Final = 25.0
@@ -205,6 +206,8 @@ class Storm:
         await self.moves.heal()
         await self._sleep(STRAGGLERS)
         await self._becomes(peace.unsettled, SETTLES_IN, "the storm is over, and after")
+        await self._sleep(RETRIES)  # who waits for a kubelet's next try has had it then
+        await self._becomes(peace.unsettled, SETTLES_IN, "the storm is long over, and after")
         await self._quiet(QUIET / 3)
         for called in DOMAINS:
             for node in world.nodes:
