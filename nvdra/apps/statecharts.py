@@ -1,5 +1,6 @@
 """The statecharts that a process runs: those in the package, or a user's own in their place."""
 
+import functools
 import logging
 from pathlib import Path
 
@@ -26,7 +27,7 @@ def interpreter(name: str, override: Path | None = None) -> Interpreter:
     """
     file = override / f"{name}.yaml" if override else None
     if file is None or not file.is_file():
-        return Interpreter(compile_table(loader.load(shipped() / f"{name}.yaml").statechart))
+        return _shipped(name)
     loaded = loader.load(file)
     table = compile_table(loaded.statechart)
     faults = check(table)
@@ -34,6 +35,12 @@ def interpreter(name: str, override: Path | None = None) -> Interpreter:
         raise StatechartError("\n".join([f"{file}: not started", *map(loaded.said, faults)]))
     log.warning("statechart %s is taken from %s", name, file)
     return Interpreter(table)
+
+
+@functools.cache
+def _shipped(name: str) -> Interpreter:
+    """Read once: an interpreter keeps nothing of what it settles, so all engines of a process may share it."""
+    return Interpreter(compile_table(loader.load(shipped() / f"{name}.yaml").statechart))
 
 
 def refuse_faulty(folder: Path) -> None:

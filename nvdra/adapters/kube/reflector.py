@@ -6,7 +6,7 @@ The sink never sees time run backwards: what is older than what it was told is a
 import asyncio
 import logging
 import random
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable
 from typing import Any, Generic, Protocol, TypeVar
 
 from attrs import define, field
@@ -41,6 +41,10 @@ class Sink(Protocol):
 
     def synced(self, sort: Kind[Any]) -> None:
         """The first complete list is in."""
+        ...
+
+    def all(self, sort: Kind[T]) -> Iterable[T]:
+        """What it holds of a kind, also what it knows from answers to requests."""
         ...
 
 
@@ -104,6 +108,7 @@ class Reflector(Generic[T]):
         present = {_path(thing) for thing in listing.items}
         for path in [path for path in self._seen if path not in present]:
             self._drop(path)
+        self._drop_unlisted(present, _number(listing.version))
         for thing in listing.items:
             self._put(thing, listed=True)
         self._version, self._newest = listing.version, _number(listing.version)
@@ -113,6 +118,18 @@ class Reflector(Generic[T]):
         if not self.has_synced:
             self.has_synced = True
             self.sink.synced(self.kind)
+
+    def _drop_unlisted(self, present: Collection[str], listed: int) -> None:
+        """What the sink knows from an answer, and no watch of ours ever told, may have ended while we were not told."""
+        for thing in tuple(self.sink.all(self.kind)):
+            path = _path(thing)
+            if self._selects(thing) and path not in present and _number(_version(thing)) <= listed:
+                self.sink.drop(self.kind, thing)
+
+    def _selects(self, thing: Any) -> bool:
+        """Whether it is in our namespace, and is the one object if we follow one only."""
+        _, by_name, name = self.fields.partition("metadata.name=")
+        return self.namespace in ("", _of(thing, "namespace")) and (not by_name or _of(thing, "name") == name)
 
     async def _follow(self) -> None:
         """One watch, until the server ends it."""

@@ -71,7 +71,7 @@ class Scheduler:
         self._placement = Placement(seen.pods, seen.claims, seen.slices)
         self._selectors = DeviceSelectors()
         self._events = Recorder(cluster, "default-scheduler")
-        self._stuck: set[Key] = set()
+        self._stuck: dict[Key, None] = {}  # in the order in which they came
         self._turn = 0
         seen.pods.listen(self._pod_changed)
         for mirror in (seen.nodes, seen.claims, seen.classes, seen.slices):
@@ -84,7 +84,7 @@ class Scheduler:
             return
         pod = new or old
         if pod is not None:
-            self._stuck.discard(key(pod))
+            self._stuck.pop(key(pod), None)
         bound = new is not None and node_of(new) and (old is None or not node_of(old))
         if new is None or bound or finished(new):
             self._wake()
@@ -100,9 +100,9 @@ class Scheduler:
     async def _work(self, which: Key) -> None:
         pod = self._seen.pods.items.get(which)
         if pod is None or node_of(pod) or deleting(pod) or finished(pod):
-            self._stuck.discard(which)
+            self._stuck.pop(which, None)
             return
-        self._stuck.add(which)
+        self._stuck[which] = None
         try:
             claims = self._claims_of(pod)
             choice = self._choose(pod, claims)
@@ -112,7 +112,7 @@ class Scheduler:
             await self._say_why(pod, str(why))
             return
         await self._bind(pod, claims, choice)
-        self._stuck.discard(which)
+        self._stuck.pop(which, None)
 
     # Looking.
 

@@ -15,8 +15,9 @@ from nvdra.api.kinds import (
     RESOURCE_SLICES,
     ROSTERS,
 )
-from nvdra.sim.kube.shapes import deleting, dig, name, namespace, phase
+from nvdra.sim.kube.shapes import annotations, deleting, dig, name, namespace, phase
 from nvdra.sim.storm.node import CDI, DOMAINS, RECORDS
+from nvdra.sim.storm.pods import RUNS_FOR
 from nvdra.sim.storm.world import World
 
 
@@ -39,7 +40,9 @@ class Peace:
             if names.FINALIZER not in (domain["metadata"].get("finalizers") or ()):
                 found.append(f"ComputeDomain {called} has no finalizer")
             found += self._held(domain, uid)
-        return found + [f"pod {name(pod)} is still ending" for pod in self.world.view.all(PODS) if deleting(pod)]
+        pods = self.world.view.all(PODS)
+        found += [f"pod {name(pod)} will end by itself" for pod in pods if _runs(pod) and RUNS_FOR in annotations(pod)]
+        return found + [f"pod {name(pod)} is still ending" for pod in pods if deleting(pod)]
 
     def _held(self, domain: dict[str, Any], uid: str) -> list[str]:
         view, called = self.world.view, name(domain)
@@ -87,6 +90,10 @@ class Peace:
             if life.alive and life.name in self.world.engines
         }
         return [f"{who} remembers {key}" for who, engine in engines.items() for key in engine.cells]
+
+
+def _runs(pod: dict[str, Any]) -> bool:
+    return phase(pod) == "Running"
 
 
 def _serves(node: Any) -> bool:

@@ -20,6 +20,7 @@ from nvdra.sim.storm.world import Shape, World
 SETTLES_IN: Final = 400.0
 ENDS_IN: Final = 600.0
 QUIET: Final = 150.0
+RETRIES: Final = 95.0
 FORGETS_IN: Final = 700.0
 """A cell whose last news was lost is looked at again with its resync, after ten minutes."""
 STRAGGLERS: Final = 25.0
@@ -205,12 +206,15 @@ class Storm:
         await self.moves.heal()
         await self._sleep(STRAGGLERS)
         await self._becomes(peace.unsettled, SETTLES_IN, "the storm is over, and after")
+        await self._sleep(RETRIES)  # who waits for a kubelet's next try has had it then
+        await self._becomes(peace.unsettled, SETTLES_IN, "the storm is long over, and after")
+        await self._quiet(QUIET / 3)
         for called in DOMAINS:
             for node in world.nodes:
                 await self.moves.users.do(f"unworker {called} {node}")
             await self.moves.users.do(f"undomain {called}")
         await self._becomes(peace.left, ENDS_IN, "everything was deleted, and after")
-        await self._quiet()
+        await self._quiet(QUIET)
         await self._becomes(peace.remembered, FORGETS_IN, "nothing is left, and after")
 
     async def _becomes(self, left: Callable[[], list[str]], limit: float, when: str) -> None:
@@ -218,11 +222,11 @@ class Storm:
         if not await self.world.until(lambda: not left(), limit) and not self.world.faults:
             self.world.broken(f"{when} {limit:.0f} s: {'; '.join(left()[:4])}")
 
-    async def _quiet(self) -> None:
+    async def _quiet(self, seconds: float) -> None:
         """Nobody of ours writes when nothing changes."""
         await self._sleep(STRAGGLERS)
         before = len(self.world.trace.lines)
-        await self._sleep(QUIET)
+        await self._sleep(seconds)
         lines = self.world.trace.lines[before:]
         ours = [
             line for line in lines if line.kind == "write" and line.who.startswith(("controller", "plugin", "imexd"))

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import random
 from typing import Any, Final
 
@@ -44,6 +45,12 @@ class Shape:
 
     cliques: tuple[int, ...] = (1, 1)
     controllers: int = 2
+
+
+@functools.cache
+def _crds() -> tuple[dict[str, Any], ...]:
+    """Read once a process, not once a world."""
+    return tuple(manifests.crds())
 
 
 class _SeeingHub(Hub):
@@ -173,7 +180,7 @@ class World(Witness):
         for name_ in ("default", "kube-system", names.DRIVER_NAMESPACE):
             with contextlib.suppress(NvdraError):
                 await self.user.create(_NAMESPACES, manifests.namespace(name_))
-        for crd in manifests.crds():
+        for crd in _crds():
             await self.user.create(kinds.CRDS, crd)
         for device_class in manifests.device_classes():
             await self.user.create(kinds.CLASSES, device_class)

@@ -24,6 +24,8 @@ class Sink:
     put = drop = lambda self, sort, thing: None
     def synced(self, sort): pass
 
+    def all(self, sort): return ()
+
 async def main():
     client = KubeClient(Access(Endpoint("127.0.0.1", int(sys.argv[1])), FixedHeader()), "imex-daemon")
     context = tls_context(None, insecure=True)

@@ -45,6 +45,9 @@ class Sink:
 
     def synced(self, sort): ...
 
+    def all(self, sort):
+        return ()
+
 
 @virtually
 async def test_a_list_from_the_past_is_believed_after_a_minute_of_the_loop():

@@ -8,6 +8,7 @@ from nvdra.adapters.kube.reflector import LAGGING_SECONDS, Reflector
 from nvdra.api.kinds import NODES
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node
+from nvdra.engine.store import Store
 from nvdra.errors import Again, ApiError, Gone
 from nvdra.ports import Listing, WatchEvent
 
@@ -95,6 +96,9 @@ class Sink:
     def drop(self, sort, thing):
         self.drops.append(thing.metadata.name)
         assert self.things.pop(thing.metadata.name).metadata.uid == thing.metadata.uid
+
+    def all(self, sort):
+        return ()
 
     def synced(self, sort):
         self.syncs += 1
@@ -288,3 +292,24 @@ def test_it_always_catches_up_and_never_runs_backwards(changes, trips, virtually
     assert seen == there
     if "gone" not in trips:
         assert backwards == []
+
+
+async def test_what_was_learned_and_has_ended_unseen_is_dropped_by_a_list():
+    """Made by us and gone before the watch told of it: a list that does not have it ends it; a newer one stays."""
+    world, store = World(), Store(lambda _: None)
+    world.put("a")
+    store.learn(NODES, a_node("a", 101))
+    world.delete("a")
+    store.learn(NODES, a_node("b", 500))
+    reflector = Reflector(world, NODES, store)
+    reflector._adopt(await reflector._list())
+    assert [node.metadata.name for node in store.all(NODES)] == ["b"]
+
+
+async def test_a_list_of_one_object_says_nothing_of_others():
+    """A node follows several rosters, each with a reflector of its own over one store."""
+    world, store = World(), Store(lambda _: None)
+    store.learn(NODES, a_node("other", 50))
+    reflector = Reflector(world, NODES, store, fields="metadata.name=a")
+    reflector._adopt(await reflector._list())
+    assert [node.metadata.name for node in store.all(NODES)] == ["other"]

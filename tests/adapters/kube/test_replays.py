@@ -39,6 +39,9 @@ class Sink:
     def drop(self, sort, thing):
         del self.things[thing.metadata.name]
 
+    def all(self, sort):
+        return ()
+
     def synced(self, sort):
         pass
 
