@@ -24,6 +24,7 @@ NOT_RESTED_IN = {
     "channel-claim Placing",  # the node is free and its clique known
     "channel-claim Holding.Freeing",  # on the way to it in one step, or not at all
     "daemon-claim Placing",
+    "channel-claim Idle",  # left behind, as by a process that starts when all is over
     "daemon-claim Idle",
     "imex-daemon Idle",  # there is a fabric
     "imex-daemon Running.Failing",
