@@ -75,6 +75,11 @@ async def _calls(rig: Rig, calls: Calls, floor: list[float]) -> Sequence[Figure]
 
 async def _first(rig: Rig, calls: Calls) -> float:
     """The call that finds the daemon ready. The one before joins the node, and is broken off before it is answered."""
+
+    async def apart() -> bool:
+        return not (await rig.roster() or {}).get("daemons") and not await rig.daemons()
+
+    await rig.until("its daemon has ended", apart)
     join = calls.methods[PREPARE](calls.requests[PREPARE], timeout=45)
     await rig.until("the node has joined", lambda: rig.label("node-1"))
     join.cancel()
@@ -82,7 +87,8 @@ async def _first(rig: Rig, calls: Calls) -> float:
 
     async def ready() -> bool:
         roster = await rig.roster() or {}
-        return any(entry.get("claim") == uid and entry["status"] == "Ready" for entry in roster.get("daemons", ()))
+        mine = [entry for entry in roster.get("daemons", ()) if entry.get("claim") == uid]
+        return bool(roster.get("formed")) and any(entry["status"] == "Ready" for entry in mine)
 
     await rig.until("its daemon is ready", ready)
     spent, error = await calls.timed(PREPARE)

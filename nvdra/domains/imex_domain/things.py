@@ -204,7 +204,7 @@ def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
     if old is None or _places(wanted) != _places(old):
         return _pace_of_places(seen, wanted)
     if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
-        return GETTING_READY
+        return AT_ONCE if wanted.status == "Ready" else GETTING_READY  # with the last one, nobody else is waited for
     return _pace_of_talk(seen)
 
 
