@@ -34,7 +34,7 @@ async def figures(waits: Sequence[int] = (1, 30, 120)) -> Sequence[Figure]:
 async def _one(rig: Rig, number: int, wait: int) -> float:
     node, domain = f"node-{number}", f"cd-{number}"
     rig.imex(node, ready_after=wait)
-    await rig.create_domain(domain)
+    await rig.create_domain(domain, wanted=1)
     await rig.create_worker(f"worker-{number}", node, domain)
 
     async def ready() -> bool:
