@@ -111,7 +111,10 @@ def test_the_api_server_is_gone_for_a_minute(bed: Cluster, user: User, pair: str
 
 @pytest.mark.usefixtures("two_controllers")
 def test_the_other_controller_takes_over(bed: Cluster, user: User, pair: str) -> None:
-    """SIGKILL to the leader of two: the other one leads once the Lease is over, and serves the domain that was made meanwhile."""
+    """SIGKILL to the leader of two: another process leads once the Lease is over, and serves the domain made meanwhile.
+
+    Which one is chance: the container of the killed one starts again at once, and stands for election as the other does.
+    """
     pods = {pod["metadata"]["name"]: pod for pod in installation.pods(user, "controller")}
     leader = until("one of the two leads", lambda: (found := leading(user)).startswith(tuple(pods)) and found, 40)
     (pod,) = (pod for name, pod in pods.items() if leader.startswith(name))
@@ -120,7 +123,6 @@ def test_the_other_controller_takes_over(bed: Cluster, user: User, pair: str) ->
     user.apply(domain(meanwhile, 1))
     user.apply(worker(meanwhile, 1))
     until("somebody else leads", lambda: leading(user) != leader, 40)
-    assert not leading(user).startswith(pod["metadata"]["name"]), "the one that was killed, started again, was first"
     until("the worker runs", lambda: running(user.json("get", "pod", f"{meanwhile}-1")), 40)
     until("the killed one is back", lambda: installation.ready(user, 4), 60)
     user.kubectl("delete", f"pod/{meanwhile}-1", f"computedomain/{meanwhile}", "--timeout=60s")
