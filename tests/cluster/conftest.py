@@ -20,6 +20,7 @@ def pair(bed: Cluster, user: User, driver: None) -> Iterator[str]:
     yield name
     for node in bed.layout.all_nodes:
         hardware.imex_acts(node, "{}")
-    user.kubectl("delete", "pods", f"{name}-1", f"{name}-2", "--ignore-not-found", "--timeout=90s")
-    user.kubectl("delete", "computedomain", name, "--ignore-not-found", "--timeout=90s")
+    workers = (f"{name}-1", f"{name}-2", f"{name}-meanwhile-1")
+    user.kubectl("delete", "pods", *workers, "--ignore-not-found", "--timeout=90s")
+    user.kubectl("delete", "computedomains", name, f"{name}-meanwhile", "--ignore-not-found", "--timeout=90s")
     leftovers.all_gone(bed, user, limit=90)  # after an outage Kubernetes' own collectors take their time
