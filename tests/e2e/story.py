@@ -44,23 +44,26 @@ async def guide(place: Place) -> Story:
 
 
 async def pair(place: Place) -> Story:
-    """A worker that waits for the second of two, both run, and the workers go before the domain does."""
+    """A worker that waits for the second of two, both run, and the workers go before the domain does.
+
+    Its names are no other test's: Events of a pod outlive it for an hour, and are asked for by its name.
+    """
 
     def played() -> None:
-        place.user.apply(domain("pair", 2), worker("pair", 1))
-        place.said("pair-1", "1 of 2")
-        place.said("pair-1", "FailedPrepareDynamicResources: ")
-        place.user.apply(worker("pair", 2))
-        place.runs("pair-1", "pair-2")
-        until("the domain is Ready", lambda: place.is_ready("pair"), 20)
-        place.said("pair-2", "Started: ")
+        place.user.apply(domain("twins", 2), worker("twins", 1))
+        place.said("twins-1", "1 of 2")
+        place.said("twins-1", "FailedPrepareDynamicResources: ")
+        place.user.apply(worker("twins", 2))
+        place.runs("twins-1", "twins-2")
+        until("the domain is Ready", lambda: place.is_ready("twins"), 20)
+        place.said("twins-2", "Started: ")
 
     def over() -> None:
-        place.user.kubectl("delete", "pods", "pair-1", "pair-2", "--timeout=60s")
-        until("both have left", lambda: not place.members("pair"), 20)
-        place.user.kubectl("delete", "computedomain", "pair", "--timeout=60s")
+        place.user.kubectl("delete", "pods", "twins-1", "twins-2", "--timeout=60s")
+        until("both have left", lambda: not place.members("twins"), 20)
+        place.user.kubectl("delete", "computedomain", "twins", "--timeout=60s")
 
-    return await _filmed(place, ("pair",), played, over)
+    return await _filmed(place, ("twins",), played, over)
 
 
 async def _filmed(place: Place, mine: tuple[str, ...], played: Callable[[], Any], over: Callable[[], Any]) -> Story:
