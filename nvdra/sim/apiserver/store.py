@@ -15,6 +15,7 @@ from nvdra.sim.apiserver.collection import Change, Collection, Entry, Json
 from nvdra.sim.apiserver.collector import Collector
 from nvdra.sim.apiserver.counters import Counters
 from nvdra.sim.apiserver.custom import Definitions
+from nvdra.sim.apiserver.readers import Readers
 from nvdra.sim.apiserver.requests import Deletion, Page, Paging, Writing
 from nvdra.sim.apiserver.resources import Catalog, Ref
 from nvdra.sim.apiserver.selectors import EVERYTHING, Selector
@@ -33,7 +34,6 @@ from nvdra.sim.apiserver.status import (
 from nvdra.sim.apiserver.watching import Hub, Told, Watcher
 
 _NEW_NAME_TRIES = 8
-_READERS = 16
 _PLAINLY = Writing()
 _SIMPLY = Deletion()
 _ALL = Paging()
@@ -55,8 +55,7 @@ class ObjectStore:
     definitions: Definitions = field(init=False)
     collector: Collector = field(init=False)
     by_uid: dict[str, Entry] = field(init=False, factory=dict)
-    _read_on: dict[Any, Entries] = field(init=False, factory=dict)
-    """Where readers of pages go on: selecting anew for each page would make a long list cost its square."""
+    _readers: Readers = field(init=False, factory=Readers)
     _collections: dict[tuple[str, str], Collection] = field(init=False, factory=dict)
 
     def __attrs_post_init__(self) -> None:
@@ -96,19 +95,15 @@ class ObjectStore:
     def list(self, ref: Ref, selector: Selector = EVERYTHING, paging: Paging = _ALL) -> Page:
         """A page of a collection."""
         version, start = self._as_of(paging)
-        found = self._read_on.pop((ref.resource.key, ref.namespace, selector, version, start), None)
+        reader = (ref.resource.key, ref.namespace, selector, version)
+        found = self._readers.take((*reader, start))
         if found is None or version < self.collection(ref).forgotten:
-            found = self._snapshot(ref, selector, version)
-            if start:
-                found = [entry for entry in found if entry.key > start]
-        remaining = len(found) - paging.limit if paging.limit else 0
-        if remaining <= 0:
+            found = [entry for entry in self._snapshot(ref, selector, version) if not start or entry.key > start]
+        if not paging.limit or len(found) <= paging.limit:
             return Page(found, version)
-        page, end = found[: paging.limit], found[paging.limit - 1].key
-        self._read_on[ref.resource.key, ref.namespace, selector, version, end] = found[paging.limit :]
-        if len(self._read_on) > _READERS:
-            self._read_on.pop(next(iter(self._read_on)))
-        return Page(page, version, versions.token(version, end), remaining)
+        end = found[paging.limit - 1].key
+        self._readers.leave((*reader, end), found[paging.limit :])
+        return Page(found[: paging.limit], version, versions.token(version, end), len(found) - paging.limit)
 
     def _snapshot(self, ref: Ref, selector: Selector, version: int) -> Entries:
         collection = self.collection(ref)
