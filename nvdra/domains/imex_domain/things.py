@@ -85,6 +85,8 @@ class RosterObject:
         await self.ports.cluster.delete(
             kinds.ROSTERS, meta.name, meta.namespace, uid=meta.uid, version=meta.resourceVersion
         )
+        if not meta.finalizers:  # nobody holds it: the next look, if it is sooner than the watch, need not delete again
+            self.ports.store.drop(kinds.ROSTERS, seen.roster)
 
     async def _write(self, seen: ImexDomainSnapshot, wanted: Roster) -> None:
         cluster, name = self.ports.cluster, seen.name

@@ -81,6 +81,7 @@ class Joining:
         return {
             "deleted: gone after, s": round(took, 2),
             "deleted: writes of the controller": sum(spent.writes().values()),
+            "deleted: writes of the controller, by kind": spent.writes(),
             "deleted: controller CPU, s": round(controller.usage().cpu - usage.cpu, 2),
         }
 

@@ -18,7 +18,10 @@ async def test_nodes_that_join_at_once_cost_as_many_writes_as_nodes(place, say):
     assert found["writes of the plugins"] == 54
     assert found["writes of the controller"] <= 5 * 3, told
     assert found["conflicts"] == 0
-    assert found["deleted: writes of the controller"] <= 54 + 3 + 3 + 5  # labels, rosters, what was provisioned, status
+    told = found["deleted: writes of the controller, by kind"]
+    assert told["patch nodes"] == 54
+    assert told["delete computedomaincliques"] == 3
+    assert sum(told.values()) <= 54 + 5 * 3, told  # what was provisioned, the finalizer, and what the status says
 
 
 async def test_a_restart_writes_nothing(place, say):
