@@ -16,7 +16,15 @@ from tests.world.machines import World, now
 
 NODES = {"node-0": CLIQUE, "node-1": CLIQUE, "node-2": CLIQUE, "node-3": OTHER_CLIQUE, "plain-4": ""}
 DOMAINS = ("one", "two")
-KINDS = ("computedomains", "nodes", "pods", "daemonsets", "computedomaincliques", "resourceclaimtemplates")
+KINDS = (
+    "computedomains",
+    "nodes",
+    "pods",
+    "daemonsets",
+    "networkpolicies",
+    "computedomaincliques",
+    "resourceclaimtemplates",
+)
 nodes, domains = st.sampled_from(sorted(NODES)), st.sampled_from(DOMAINS)
 
 
@@ -161,7 +169,7 @@ class ControllerWorld(World):
         if self.daemons.pop(node, None):
             self.run(self.little.no_daemon(node))
 
-    @rule(kind=st.sampled_from([kinds.DAEMON_SETS, kinds.CLAIM_TEMPLATES]), name=domains)
+    @rule(kind=st.sampled_from([kinds.DAEMON_SETS, kinds.NETWORK_POLICIES, kinds.CLAIM_TEMPLATES]), name=domains)
     def somebody_deletes(self, kind, name):
         uid = self.domains[name].metadata.uid if name in self.domains else "none"
         for thing in self.run(self.little.hands.list(kind, labels=f"{names.DOMAIN_LABEL}={uid}")).items:
@@ -285,6 +293,7 @@ class ControllerWorld(World):
         left = now(self.little.left_of(uid))
         assert len([thing for thing in left if thing.startswith("ResourceClaimTemplate")]) == 2, left
         assert len([thing for thing in left if thing.startswith("DaemonSet")]) == 1, left
+        assert len([thing for thing in left if thing.startswith("NetworkPolicy")]) == 1, left
         mine = sorted(node for node in NODES if self.label_of(node) == uid)
         assert [node.name for node in seen.status.nodes] == mine
         listed = sorted(e.nodeName for r in self.all_rosters(uid) for e in r.daemons)

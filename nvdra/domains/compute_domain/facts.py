@@ -98,9 +98,10 @@ def degraded(seen: ComputeDomainSnapshot) -> Finding:
 
 @FACTS.add
 def drained(seen: ComputeDomainSnapshot) -> Finding:
-    """No DaemonSet, daemon template, node label or roster of ours remains."""
+    """No DaemonSet, network policy, daemon template, node label or roster of ours remains."""
     left = [
         *(f"DaemonSet {d.metadata.path}" for d in seen.daemon_sets),
+        *(f"NetworkPolicy {p.metadata.path}" for p in seen.policies),
         *(f"ResourceClaimTemplate {t.metadata.path}" for t in seen.daemon_templates),
         *(f"the label on node {n.metadata.name}" for n in seen.nodes),
         *(f"ComputeDomainClique {r.metadata.path}" for r in seen.rosters),

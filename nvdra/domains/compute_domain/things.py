@@ -13,6 +13,7 @@ from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.labels import take_labels
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
+from nvdra.domains.compute_domain.policy import NetworkPolicy
 from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
@@ -41,6 +42,7 @@ def things(ports: Ports) -> Mapping[str, Thing[ComputeDomainSnapshot]]:
         "workload-template": WorkloadTemplate(ports),
         "daemon-template": DaemonTemplate(ports),
         "daemonset": DaemonSet(ports),
+        "network-policy": NetworkPolicy(ports.cluster, ports.store, ports.settings),
         "unserved-daemons": UnservedDaemons(ports),
         "node-labels": NodeLabels(ports),
     }
@@ -84,6 +86,7 @@ class Finalizer:
             (kinds.ROSTERS, own),
             (kinds.CLAIM_TEMPLATES.at(version), own),
             (kinds.CLAIM_TEMPLATES.at(version), meta.namespace),
+            *(((kinds.NETWORK_POLICIES, own),) if self.ports.settings.network_policy else ()),
         )
         for kind, namespace in places:
             found = (await self.ports.cluster.list(kind, namespace, labels=labels)).items

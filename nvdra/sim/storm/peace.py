@@ -10,6 +10,7 @@ from nvdra.api.kinds import (
     CLAIM_TEMPLATES,
     COMPUTE_DOMAINS,
     DAEMON_SETS,
+    NETWORK_POLICIES,
     PODS,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
@@ -68,7 +69,8 @@ class Peace:
         view = self.world.view
         kinds: tuple[Kind[Any], ...] = (COMPUTE_DOMAINS, ROSTERS, CLAIM_TEMPLATES, RESOURCE_CLAIMS, PODS)
         found = [f"{kind.kind} {namespace(body)}/{name(body)}" for kind in kinds for body in view.all(kind)]
-        found += [f"DaemonSet {name(body)}" for body in view.all(DAEMON_SETS)]
+        for owned in (DAEMON_SETS, NETWORK_POLICIES):
+            found += [f"{owned.kind} {name(body)}" for body in view.all(owned)]
         ours = {names.DOMAIN_LABEL, names.CLIQUE_LABEL, names.JOIN_LABEL}
         for labelled, labels in view.labels():
             found += [f"label {label} of {labelled}" for label in sorted(ours & set(labels))]
