@@ -17,9 +17,10 @@ ABOUT = {
         " a daemon is ready 0.2 s after its address is listed. Writes are counted without Leases and Events."
     ),
     "domains": (
-        "Domains are provisioned (finalizer, two claim templates, DaemonSet, network policy, status) and wait for nodes;"
-        " then the controller is started. An event is an annotation on a ComputeDomain, 100 a second. A change is somebody's"
-        " image in a DaemonSet, in 1 % of the domains each second, which the controller puts right with one write."
+        "Domains are provisioned (finalizer, two claim templates, DaemonSet, network policy, status) and wait for"
+        " nodes; then the controller is started. An event is an annotation on a ComputeDomain, 100 a second. A change"
+        " is somebody's image in a DaemonSet, in 1 % of the domains each second, which the controller puts right with"
+        " one write."
     ),
     "throttled": (
         "The parts of the plugin that talk at its start, with the real client, all in one process. The API server"
