@@ -19,5 +19,5 @@ def guard_told(seen: ComputeDomainSnapshot) -> str:
 def _said(uid: str, policy: NetworkPolicy, owner: DaemonSet) -> str:
     called = f"NetworkPolicy {policy.metadata.path}"
     if manifests.admits(policy, manifests.network_policy(uid, owner)):
-        return f"open to this domain's daemons only, by {called}"
+        return f"open to this domain's daemons only, by {called}, unless another one adds to it"
     return f"{called} was changed by somebody, and the controller has not put it right"

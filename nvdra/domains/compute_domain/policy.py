@@ -25,8 +25,10 @@ class NetworkPolicy:
     settings: DaemonSettings
 
     async def present(self, seen: ComputeDomainSnapshot) -> None:
-        owner = None if seen.domain is None else _owner(seen, seen.domain)
-        if seen.domain is None or owner is None or not self.settings.network_policy:
+        if seen.domain is None or not self.settings.network_policy:
+            return
+        owner = _owner(seen, seen.domain)
+        if owner is None:  # it is about to be made, and that wakes us
             return
         wanted = manifests.network_policy(seen.uid, owner)
         existing = next((p for p in seen.policies if p.metadata.name == owner.metadata.name), None)
