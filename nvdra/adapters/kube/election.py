@@ -121,6 +121,9 @@ class Election:
         except (Conflict, AlreadyExists):
             self.trouble = "somebody else wrote the lease at the same time"
             self._outdated = True
+        except NotFound as error:
+            self.trouble = f"somebody deleted the lease: {error}"
+            self._outdated = True  # it is made anew, or another stands in it by now
         except Again as error:
             self.trouble = str(error)
         return False
