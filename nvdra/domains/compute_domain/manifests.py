@@ -9,6 +9,7 @@ from attrs import field, frozen
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.objects import Packed
+from nvdra.api.quantity import same_amounts
 from nvdra.ports import Json
 
 AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
@@ -208,7 +209,9 @@ def covers(existing: object, wanted: object) -> bool:
         return covers(existing.unpacked(), wanted)
     if isinstance(wanted, dict):
         return isinstance(existing, dict) and all(
-            key in existing and covers(existing[key], value) for key, value in wanted.items()
+            key in existing
+            and (covers(existing[key], value) or (key == "requests" and same_amounts(existing[key], value)))
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         return isinstance(existing, list) and _covers_list(existing, wanted)

@@ -36,6 +36,26 @@ async def test_a_daemonset_that_drifted_is_put_right(controlling):
 
 
 @virtually
+async def test_an_amount_in_other_words_is_no_drift(controlling):
+    """An API server writes 1000m as 1 and 1024Mi as 1Gi: what it stores is what was asked for, and is left as it is."""
+    little = await Little.started()
+    run = controlling(little, requests={"cpu": "1000m", "memory": "1024Mi"})
+    domain = await little.domain()
+    await asyncio.sleep(2)
+    (before,) = await little.daemon_sets()
+    pod = before["spec"]["template"]["spec"]
+    stored = pod["containers"][0]
+    stored = {**stored, "resources": {**stored["resources"], "requests": {"cpu": "1", "memory": "1Gi"}}}
+    change = {"spec": {"template": {"spec": {"containers": [stored]}}}}
+    await run.stop()
+    await little.hands.patch(RAW_DAEMON_SETS, before["metadata"]["name"], change, OWN)
+    controlling(little, agent="next", requests={"cpu": "1000m", "memory": "1024Mi"})
+    await asyncio.sleep(5)
+    assert little.store.counters.snapshot().total(agent="next", verb="apply") == 0
+    assert (await little.seen(domain)).status.observedGeneration == 1
+
+
+@virtually
 async def test_what_is_deleted_by_hand_is_made_again(controlling):
     """DaemonSet, daemon template and workload template come back within seconds, under the same names."""
     little = await Little.started()
