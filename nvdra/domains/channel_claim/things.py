@@ -254,8 +254,9 @@ class WakeUp(_OneWay):
         if any(pending):
             raise Later("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
         waker.awake[seen.uid] = record.pods  # its containers run already, or the pod is gone: nobody to wake
-        if seen.call is not None:
-            self.ports.store.put(CALLS, attrs.evolve(seen.call, fetched=True))
+        call = self.ports.store.get(CALLS, seen.uid)  # as it is now: the kubelet may have called, or let go, meanwhile
+        if call is not None and call.wanted:
+            self.ports.store.put(CALLS, attrs.evolve(call, fetched=True))
 
     async def _touch(self, record: ClaimRecord, pod: PodRef) -> bool:
         """Whether the pod still waits."""

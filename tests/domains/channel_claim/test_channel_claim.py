@@ -536,6 +536,29 @@ async def test_pods_that_run_are_left_alone():
 
 
 @virtually
+async def test_who_lets_go_while_its_pods_are_woken_is_heard():
+    """The pod ends while we touch it: what the kubelet says meanwhile is not overwritten by what we knew before."""
+
+    class Slow(Unreliable):
+        async def patch(self, kind, *args, **named):
+            if kind is kinds.PODS:
+                await asyncio.sleep(2)
+            return await super().patch(kind, *args, **named)
+
+    bench = await a_bench(nodes=1, wrap=Slow)
+    plugin = bench.plugin
+    plugin.wants("a", bench.uid)  # its pod is gone when it is touched
+    await asyncio.sleep(1)
+    plugin.hangs_up("a")
+    await bench.ready()
+    await until(lambda: plugin.state("a") == "Holding.Calling")
+    await asyncio.sleep(0.5)
+    plugin.lets_go("a")
+    await asyncio.sleep(5)
+    assert (plugin.left, await label(plugin)) == ({}, "")
+
+
+@virtually
 async def test_pods_that_may_not_be_touched_are_not_tried_for_ever():
     """RBAC says no: it is told once, remembered, and calls are held instead."""
 
