@@ -131,7 +131,11 @@ def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
     @virtually
     async def life():
         little, recovery = await a_recovery(tmp_path)
-        spec = {"nodeName": "node-1", "containers": [{"name": "c", "image": "i"}], "resourceClaims": [{"name": "c"}]}
+        spec = {
+            "nodeName": "node-1",
+            "containers": [{"name": "c", "image": "i"}],
+            "resourceClaims": [{"name": "c", "resourceClaimName": "x"}],
+        }
         for name in ("one", "two"):
             await little.hands.create(kinds.PODS, {"metadata": {"name": name}, "spec": spec}, "default")
 
