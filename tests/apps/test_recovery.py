@@ -12,6 +12,7 @@ from nvdra.api.local import CALLS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
+from nvdra.errors import NotFound
 from tests.builders import Little
 from tests.nodes import Said
 from tests.unreliable import Unreliable
@@ -140,14 +141,14 @@ def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
             await little.hands.create(kinds.PODS, {"metadata": {"name": name}, "spec": spec}, "default")
 
         class Late(Unreliable):
-            async def list(self, kind, *args, **named):
-                found = await super().list(kind, *args, **named)
-                await little.hands.delete(kinds.PODS, found.items[0].metadata.name, "default")
-                return found
+            async def patch(self, kind, name, *args, **named):
+                if name == "one":
+                    raise NotFound("pods one not found", code=404)
+                return await super().patch(kind, name, *args, **named)
 
         recovery.cluster = Late(recovery.cluster)
         await recovery.wake_pending(lambda: True)
-        (left,) = (await little.hands.list(kinds.PODS, "default")).items
-        assert left.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
+        two = await little.hands.get(kinds.PODS, "two", "default")
+        assert two.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
 
     life()
