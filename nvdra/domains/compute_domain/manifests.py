@@ -104,6 +104,12 @@ def wanted_hash(daemon_set: Json) -> str:
     return str(daemon_set["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION])
 
 
+def is_of(spec: Mapping[str, object], hash_: str) -> bool:
+    """Whether a DaemonSet's pod template was made as the one with this hash."""
+    marks = {"template": {"metadata": {"annotations": {names.TEMPLATE_HASH_ANNOTATION: hash_}}}}
+    return covers(dict(spec), marks)
+
+
 def _name(domain: ComputeDomain) -> str:
     return names.daemonset_name(domain.metadata.name, domain.metadata.uid)
 

@@ -36,6 +36,24 @@ async def test_a_daemonset_that_drifted_is_put_right(controlling):
 
 
 @virtually
+async def test_a_setting_that_was_taken_back_is_gone(controlling):
+    """What a newer release or other values do not ask for any more is asked of no new daemon of an old domain either."""
+    little = await Little.started()
+    run = controlling(little, priority_class="high", image_pull_secrets=("a",))
+    await little.domain()
+    await asyncio.sleep(2)
+    await run.stop()
+    controlling(little, image="newer")
+    await asyncio.sleep(5)
+    (after,) = await little.daemon_sets()
+    pod = after["spec"]["template"]["spec"]
+    assert (pod["containers"][0]["image"], pod.keys() & {"priorityClassName", "imagePullSecrets"}) == ("newer", set())
+    counts = little.store.counters.snapshot()
+    await asyncio.sleep(3600)
+    assert (little.store.counters.snapshot() - counts).total(agent="controller", resource="daemonsets") == 0
+
+
+@virtually
 async def test_an_amount_in_other_words_is_no_drift(controlling):
     """An API server writes 1000m as 1 and 1024Mi as 1Gi: what it stores is what was asked for, and is left as it is."""
     little = await Little.started()
