@@ -162,8 +162,8 @@ class Recovery:
 
     def _used(self, domain: str) -> bool:
         """Whether a claim that we know of is of that domain."""
-        known = (*self.store.all(RECORDS), *self.store.all(CALLS))
-        return any(claim.domain == domain for claim in known)
+        recorded = any(record.domain == domain for record in self.store.all(RECORDS))
+        return recorded or any(call.domain == domain for call in self.store.all(CALLS))
 
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation

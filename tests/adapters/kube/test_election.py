@@ -237,6 +237,28 @@ def test_a_deleted_lease_that_another_has_taken_is_noticed(virtually):
     assert virtually(main) <= TERMS.retry_seconds * 1.2 + 0.2
 
 
+def test_one_call_that_hangs_costs_no_leadership(virtually):
+    """A connection dies without a word, as behind a load balancer: there is time left to renew by another one."""
+
+    async def main(loop):
+        hanging = []
+
+        def network():
+            return (1e9, 0.0, "before") if hanging and hanging.pop() else (0.0, 0.0, "ok")
+
+        one = election(loop, Leases().client(network), "one")
+        task = asyncio.ensure_future(one.lead(for_ever))
+        await until(lambda: one.leading)
+        await asyncio.sleep(7)
+        hanging.append(True)
+        await asyncio.sleep(60)
+        result = hanging, task.done(), one.leading
+        await stop(task)
+        return result
+
+    assert virtually(main) == ([], False, True)
+
+
 def test_work_that_ends_or_fails_releases(virtually):
     """The end of the work ends the leadership; its fault is the caller's."""
 
