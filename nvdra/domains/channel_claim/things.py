@@ -22,6 +22,7 @@ from nvdra.ports import Cluster, WallClock
 FIRST_WAKE_UP = 5.0
 LAST_WAKE_UP = 60.0
 FORBIDDEN = 403
+REFUSED_FOR = 300.0
 
 
 @frozen(eq=False)
@@ -40,11 +41,15 @@ class Ports:
 
 @define(eq=False)
 class Waker:
-    """Whether we may touch pods at all, when each claim's pods were last touched, and which of them wait no more."""
+    """Since when we may not touch pods, when each claim's pods were last touched, and which of them wait no more."""
 
-    allowed: bool = True
+    refused_at: float = float("-inf")
     touched: dict[str, tuple[float, int]] = field(factory=dict)
     awake: dict[str, tuple[PodRef, ...]] = field(factory=dict)
+
+    def allowed(self, now: float) -> bool:
+        """A right that was missing is tried again: it may have been, for a moment, while a release was replaced."""
+        return now - self.refused_at >= REFUSED_FOR
 
 
 def things(ports: Ports) -> Mapping[str, Thing[ChannelClaimSnapshot]]:
@@ -243,14 +248,14 @@ class WakeUp(_OneWay):
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         waker, record = self.ports.waker, seen.record
-        if record is None or not waker.allowed or waker.awake.get(seen.uid) == record.pods:
+        if record is None or not waker.allowed(seen.now) or waker.awake.get(seen.uid) == record.pods:
             return
         last, count = waker.touched.get(seen.uid, (float("-inf"), 0))
         due = last + min(FIRST_WAKE_UP * 2 ** max(0, count - 1), LAST_WAKE_UP)
         if count and seen.now < due:
             raise Later("the kubelet has been woken", after=due - seen.now)
         waker.touched[seen.uid] = (seen.now, count + 1)
-        pending = [await self._touch(record, pod) for pod in record.pods]
+        pending = [await self._touch(record, pod, seen.now) for pod in record.pods]
         if any(pending):
             raise Later("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
         waker.awake[seen.uid] = record.pods  # its containers run already, or the pod is gone: nobody to wake
@@ -258,7 +263,7 @@ class WakeUp(_OneWay):
         if call is not None and call.wanted:
             self.ports.store.put(CALLS, attrs.evolve(call, fetched=True))
 
-    async def _touch(self, record: ClaimRecord, pod: PodRef) -> bool:
+    async def _touch(self, record: ClaimRecord, pod: PodRef, now: float) -> bool:
         """Whether the pod still waits."""
         note = {names.NOTE_ANNOTATION: f"released {rfc3339(self.ports.wall())}"}
         patch = {"metadata": {"uid": pod.uid, "annotations": note}}
@@ -269,7 +274,7 @@ class WakeUp(_OneWay):
         except ApiError as error:
             if error.code != FORBIDDEN:
                 raise
-            self.ports.waker.allowed = False
+            self.ports.waker.refused_at = now
             raise Refused(
                 f"may not touch pods, so workers are held by their call instead of being woken: {error}",
                 reason="MayNotTouchPods",

@@ -20,7 +20,7 @@ from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits
 from tests.builders import CLIQUE, OWN, Little
 from tests.nodes import NUMBERS, Plugin, label, reading
 from tests.unreliable import Unreliable
-from tests.virtual_time import until, virtually, wall
+from tests.virtual_time import clock, until, virtually, wall
 
 CHANNEL_0 = (f"{CHANNEL_FOLDER}/channel0", 234, 0)
 
@@ -559,23 +559,34 @@ async def test_who_lets_go_while_its_pods_are_woken_is_heard():
 
 
 @virtually
-async def test_pods_that_may_not_be_touched_are_not_tried_for_ever():
-    """RBAC says no: it is told once, remembered, and calls are held instead."""
+async def test_pods_that_may_not_be_touched_are_tried_seldom():
+    """RBAC says no: it is told, and calls are held instead; five minutes later it is tried again, and may be allowed."""
+    missing = True
 
     class Strict(Unreliable):
         async def patch(self, kind, *args, **named):
             if kind is kinds.PODS:
-                raise ApiError("pods is forbidden", code=403, reason="Forbidden")
+                self.calls.append(("patch", "pods"))
+                if missing:
+                    raise ApiError("pods is forbidden", code=403, reason="Forbidden")
             return await super().patch(kind, *args, **named)
 
     bench = await a_bench(wrap=Strict)
-    bench.plugin.wants("a", bench.uid)
+    pod = await bench.pod("a")
+    plugin = bench.plugin
+    plugin.wants("a", bench.uid, pods=(pod,))
     await asyncio.sleep(1)
-    bench.plugin.hangs_up("a")
+    plugin.hangs_up("a")
     await bench.ready()
-    await asyncio.sleep(3)
-    assert bench.plugin.waker.allowed is False
-    assert bench.plugin.told("a").word == "Prepared"
+    await asyncio.sleep(200)
+    assert not plugin.waker.allowed(clock())
+    assert plugin.told("a").word == "Prepared"
+    assert plugin.cluster.calls.count(("patch", "pods")) == 1
+    missing = False
+    await asyncio.sleep(200)
+    assert plugin.waker.allowed(clock())
+    found = await bench.little.hands.get(kinds.PODS, pod.name, "default")
+    assert found.metadata.annotations[names.NOTE_ANNOTATION].startswith("released ")
 
 
 @virtually
