@@ -14,6 +14,7 @@ from nvdra.domains.channel_claim.facts import readiness, vacancy
 from nvdra.domains.channel_claim.label import NodeLabel
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
 from nvdra.engine.domain import Thing
+from nvdra.engine.patience import Patience
 from nvdra.engine.store import Store
 from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, DeviceNodes, Records
@@ -22,6 +23,8 @@ from nvdra.ports import Cluster, WallClock
 FIRST_WAKE_UP = 5.0
 LAST_WAKE_UP = 60.0
 FORBIDDEN = 403
+WITHOUT_A_NOTE = 5.0
+"""Seconds that a record may resist being written before its claim is let go all the same; the kubelet waits 30."""
 REFUSED_FOR = 300.0
 
 
@@ -133,13 +136,23 @@ class Farewell(_OneWay):
     """The note in the record that the kubelet has let the claim go."""
 
     ports: Ports
+    patience: Patience = field(factory=lambda: Patience(WITHOUT_A_NOTE))
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self.ports.records.put(record)
+            self._write(record, seen.now)
             self._doubt(seen, record)
             self.ports.store.put(RECORDS, record)
+
+    def _write(self, record: ClaimRecord, now: float) -> None:
+        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
+        try:
+            self.ports.records.put(record)
+        except Again as error:
+            self.patience.bear(record.uid, error, now)
+        else:
+            self.patience.ended(record.uid)
 
     def _doubt(self, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
         """A label whose answer was lost may be there unseen: it counts as there until the API says that it is gone."""

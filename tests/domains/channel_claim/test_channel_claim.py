@@ -22,6 +22,8 @@ from tests.nodes import NUMBERS, Plugin, label, reading
 from tests.unreliable import Unreliable
 from tests.virtual_time import clock, until, virtually, wall
 
+GATE_LIMIT = 30
+"""Seconds that the kubelet's call to release a claim is held."""
 CHANNEL_0 = (f"{CHANNEL_FOLDER}/channel0", 234, 0)
 
 
@@ -112,6 +114,25 @@ async def test_nothing_is_done_before_it_is_written_down():
     bench.plugin.disk.fate = lambda _: ""
     await asyncio.sleep(31)
     assert await label(bench.plugin) == bench.uid
+
+
+@pytest.mark.parametrize("kind", ["channel", "daemon"])
+@virtually
+async def test_a_full_disk_keeps_no_claim(kind):
+    """Letting go needs no space: a worker that has filled its node's disk can end, and that is what frees it again."""
+    bench = await a_bench()
+    plugin = bench.plugin
+    await prepared(bench)
+    if kind == "daemon":
+        plugin.wants("b", bench.uid, kind="daemon")
+        await until(lambda: plugin.state("b", "daemon") == "Holding.Prepared")
+    uid = "a" if kind == "channel" else "b"
+    plugin.disk.fate = lambda what: "before" if what in ("record", "cdi", "file") else ""
+    plugin.lets_go(uid, kind)
+    await asyncio.sleep(GATE_LIMIT - 5)
+    assert uid not in plugin.disk.specs
+    assert uid not in plugin.disk.records
+    assert plugin.state(uid, kind) is None
 
 
 @pytest.mark.parametrize("clique", ["", CLIQUE], ids=["no fabric", "fabric"])
