@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -103,7 +104,9 @@ class Recovery:
         try:
             pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node_name},status.phase=Pending")
             for pod in pods.items:
-                if pod.spec.resourceClaims and not pod.metadata.deleting:
+                if not pod.spec.resourceClaims or pod.metadata.deleting:
+                    continue
+                with suppress(NotFound):  # it has ended meanwhile; the next ones wait still
                     await self.cluster.patch(kinds.PODS, pod.metadata.name, note, pod.metadata.namespace)
         except NvdraError as error:
             log.info("waiting pods were not woken, the kubelet tries again by itself: %s", error)
@@ -111,7 +114,10 @@ class Recovery:
     async def sweep(self) -> None:
         """A label without a record, and records whose claim and pods are gone."""
         await self._stray_label()
-        for record in self.store.all(RECORDS):
+        records = self.store.all(RECORDS)
+        known = {record.uid for record in records}
+        self._missed = {uid: since for uid, since in self._missed.items() if uid in known}
+        for record in records:
             call = self.store.get(CALLS, record.uid)
             if record.leaving or (call and call.calling) or not await self._gone(record):
                 self._missed.pop(record.uid, None)
@@ -142,12 +148,10 @@ class Recovery:
         node = await self.cluster.get(kinds.NODES, self.node_name)
         self.store.put(kinds.NODES, node)
         domain = node.metadata.labels.get(names.DOMAIN_LABEL)
-        if not domain or any(r.domain == domain for r in self.store.all(RECORDS)):
-            return
-        if any(call.domain == domain for call in self.store.all(CALLS)):
+        if not domain or self._used(domain):
             return
         claims = await self.cluster.list(self.claims, labels=f"{names.DOMAIN_LABEL}={domain}")
-        if any(self._here(claim) for claim in claims.items):
+        if self._used(domain) or any(self._here(claim) for claim in claims.items):  # a claim may have come meanwhile
             return
         log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
         try:
@@ -155,6 +159,11 @@ class Recovery:
             self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node_name, patch, how="json"))
         except Conflict:
             return  # somebody else's by now
+
+    def _used(self, domain: str) -> bool:
+        """Whether a claim that we know of is of that domain."""
+        recorded = any(record.domain == domain for record in self.store.all(RECORDS))
+        return recorded or any(call.domain == domain for call in self.store.all(CALLS))
 
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation

@@ -124,7 +124,7 @@ def patience(failure: Failure, attempt: int, rng: random.Random) -> float | None
 
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
     text = headers.get("retry-after", "")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER)
     if status.details is not None and status.details.retry_after > 0:
         return min(status.details.retry_after, MAX_RETRY_AFTER)

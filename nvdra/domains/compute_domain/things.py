@@ -185,7 +185,7 @@ class DaemonSet:
             await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
-            await self._apply(wanted)
+            await self._correct(existing, wanted)
         elif not existing.metadata.deleting:
             self.found_right[seen.uid] = (existing, seen.domain.spec)
 
@@ -207,9 +207,17 @@ class DaemonSet:
             raise Again(str(error), after=1.0) from error
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
-    async def _apply(self, wanted: Json) -> None:
-        name, namespace = wanted["metadata"]["name"], self.ports.settings.namespace
-        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, name, wanted, namespace, how="apply")
+    async def _correct(self, existing: objects.DaemonSet, wanted: Json) -> None:
+        """What was changed is applied. A template by other settings goes whole: an apply keeps what is not named."""
+        meta = existing.metadata
+        if manifests.is_of(existing.spec, manifests.wanted_hash(wanted)):
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, wanted, meta.namespace, how="apply")
+        else:
+            patch: list[Json] = [
+                {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+                {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]},
+            ]
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how="json")
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 

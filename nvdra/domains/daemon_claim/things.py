@@ -12,11 +12,14 @@ from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DAEMON_STATUSES, DISK_SPECS, 
 from nvdra.api.records import ClaimRecord
 from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, device_name
 from nvdra.engine.domain import Thing
+from nvdra.engine.patience import Patience
 from nvdra.engine.store import Store
-from nvdra.errors import Conflict, Later, NotFound, NvdraError, Refused
+from nvdra.errors import Again, Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
 from nvdra.ports import Cluster, Files, Json
 
+WITHOUT_A_NOTE = 5.0
+"""Seconds that a record may resist being written before its claim is let go all the same; the kubelet waits 30."""
 NOTE_AFTER = 3.0
 """A daemon that is not ready this soon says why; before, it is merely starting."""
 IMEX_FOLDER = "/imexd"
@@ -108,12 +111,22 @@ class Farewell(_OneWay):
     """The note in the record that the kubelet has let the claim go."""
 
     ports: Ports
+    patience: Patience = field(factory=lambda: Patience(WITHOUT_A_NOTE))
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self.ports.records.put(record)
+            self._write(record, seen.now)
             self.ports.store.put(RECORDS, record)
+
+    def _write(self, record: ClaimRecord, now: float) -> None:
+        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
+        try:
+            self.ports.records.put(record)
+        except Again as error:
+            self.patience.bear(record.uid, error, now)
+        else:
+            self.patience.ended(record.uid)
 
 
 @frozen(eq=False)

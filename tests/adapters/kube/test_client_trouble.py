@@ -177,6 +177,12 @@ def test_text_is_stable():
     assert json.dumps(Failure(500).error(one, "s").args)
 
 
+@pytest.mark.parametrize("text", ["\xb2", "-1", "1.5", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_time_that_cannot_be_read_is_none(text):
+    """Whatever a proxy writes into Retry-After: a number of seconds is one, anything else says nothing."""
+    assert failure_of(429, {"retry-after": text}, b"").retry_after is None
+
+
 def test_a_thousand_that_are_turned_away_do_not_come_back_together():
     """Told to wait a second, they come back over the second after it, and over two seconds after the next refusal."""
     rng, failure = random.Random(0), failure_of(429, {"retry-after": "1"}, b"")

@@ -20,8 +20,10 @@ from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits
 from tests.builders import CLIQUE, OWN, Little
 from tests.nodes import NUMBERS, Plugin, label, reading
 from tests.unreliable import Unreliable
-from tests.virtual_time import until, virtually, wall
+from tests.virtual_time import clock, until, virtually, wall
 
+GATE_LIMIT = 30
+"""Seconds that the kubelet's call to release a claim is held."""
 CHANNEL_0 = (f"{CHANNEL_FOLDER}/channel0", 234, 0)
 
 
@@ -112,6 +114,25 @@ async def test_nothing_is_done_before_it_is_written_down():
     bench.plugin.disk.fate = lambda _: ""
     await asyncio.sleep(31)
     assert await label(bench.plugin) == bench.uid
+
+
+@pytest.mark.parametrize("kind", ["channel", "daemon"])
+@virtually
+async def test_a_full_disk_keeps_no_claim(kind):
+    """Letting go needs no space: a worker that has filled its node's disk can end, and that is what frees it again."""
+    bench = await a_bench()
+    plugin = bench.plugin
+    await prepared(bench)
+    if kind == "daemon":
+        plugin.wants("b", bench.uid, kind="daemon")
+        await until(lambda: plugin.state("b", "daemon") == "Holding.Prepared")
+    uid = "a" if kind == "channel" else "b"
+    plugin.disk.fate = lambda what: "before" if what in ("record", "cdi", "file") else ""
+    plugin.lets_go(uid, kind)
+    await asyncio.sleep(GATE_LIMIT - 5)
+    assert uid not in plugin.disk.specs
+    assert uid not in plugin.disk.records
+    assert plugin.state(uid, kind) is None
 
 
 @pytest.mark.parametrize("clique", ["", CLIQUE], ids=["no fabric", "fabric"])
@@ -536,23 +557,57 @@ async def test_pods_that_run_are_left_alone():
 
 
 @virtually
-async def test_pods_that_may_not_be_touched_are_not_tried_for_ever():
-    """RBAC says no: it is told once, remembered, and calls are held instead."""
+async def test_who_lets_go_while_its_pods_are_woken_is_heard():
+    """The pod ends while we touch it: what the kubelet says meanwhile is not overwritten by what we knew before."""
+
+    class Slow(Unreliable):
+        async def patch(self, kind, *args, **named):
+            if kind is kinds.PODS:
+                await asyncio.sleep(2)
+            return await super().patch(kind, *args, **named)
+
+    bench = await a_bench(nodes=1, wrap=Slow)
+    plugin = bench.plugin
+    plugin.wants("a", bench.uid)  # its pod is gone when it is touched
+    await asyncio.sleep(1)
+    plugin.hangs_up("a")
+    await bench.ready()
+    await until(lambda: plugin.state("a") == "Holding.Calling")
+    await asyncio.sleep(0.5)
+    plugin.lets_go("a")
+    await asyncio.sleep(5)
+    assert (plugin.left, await label(plugin)) == ({}, "")
+
+
+@virtually
+async def test_pods_that_may_not_be_touched_are_tried_seldom():
+    """RBAC says no: it is told, and calls are held instead; five minutes later it is tried again, and may be allowed."""
+    missing = True
 
     class Strict(Unreliable):
         async def patch(self, kind, *args, **named):
             if kind is kinds.PODS:
-                raise ApiError("pods is forbidden", code=403, reason="Forbidden")
+                self.calls.append(("patch", "pods"))
+                if missing:
+                    raise ApiError("pods is forbidden", code=403, reason="Forbidden")
             return await super().patch(kind, *args, **named)
 
     bench = await a_bench(wrap=Strict)
-    bench.plugin.wants("a", bench.uid)
+    pod = await bench.pod("a")
+    plugin = bench.plugin
+    plugin.wants("a", bench.uid, pods=(pod,))
     await asyncio.sleep(1)
-    bench.plugin.hangs_up("a")
+    plugin.hangs_up("a")
     await bench.ready()
-    await asyncio.sleep(3)
-    assert bench.plugin.waker.allowed is False
-    assert bench.plugin.told("a").word == "Prepared"
+    await asyncio.sleep(200)
+    assert not plugin.waker.allowed(clock())
+    assert plugin.told("a").word == "Prepared"
+    assert plugin.cluster.calls.count(("patch", "pods")) == 1
+    missing = False
+    await asyncio.sleep(200)
+    assert plugin.waker.allowed(clock())
+    found = await bench.little.hands.get(kinds.PODS, pod.name, "default")
+    assert found.metadata.annotations[names.NOTE_ANNOTATION].startswith("released ")
 
 
 @virtually
