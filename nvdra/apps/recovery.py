@@ -11,7 +11,8 @@ from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
-from nvdra.adapters.looptime import loop_time
+from nvdra.adapters.kube.backoff import Backoff
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
@@ -19,13 +20,16 @@ from nvdra.api.membership import leaving_patch
 from nvdra.api.records import ClaimRecord
 from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import rfc3339
+from nvdra.apps.own_node import OwnNode
 from nvdra.engine.store import Store
-from nvdra.errors import Conflict, NotFound, NvdraError
+from nvdra.errors import Again, Conflict, Forbidden, NotFound, NvdraError
 from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
 REGISTERED_EVERY = 0.2
+WOKEN_AGAIN = (2.0, 30.0)
+"""Seconds until waiting pods are woken again that could not be; from the first to the last pause."""
 
 
 @define(eq=False)
@@ -38,7 +42,7 @@ class Recovery:
     cdi: CdiFolder
     files: Folders
     domains: Path
-    node_name: str
+    node: OwnNode
     claims: Kind[ResourceClaim]
     announcer: Announcer
     wall: WallClock
@@ -46,6 +50,7 @@ class Recovery:
     sure: float = 35.0
     """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
     _missed: dict[str, float] = field(factory=dict, init=False)
+    _swept: bool = field(default=False, init=False)
     quarantined: dict[str, str] = field(factory=dict, init=False)
     """By the claim's uid, what became of a record that could not be read."""
 
@@ -58,7 +63,7 @@ class Recovery:
                 " the claim is prepared anew by itself; look at the node's disk"
             )
             self.quarantined[bad.path.name.partition(".")[0]] = text
-            about = Subject("v1", "Node", self.node_name, uid=self.node_name)
+            about = Subject("v1", "Node", self.node.name, uid=self.node.name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
@@ -100,16 +105,25 @@ class Recovery:
         """
         while not registered():  # noqa: ASYNC110 - the gRPC service keeps what the kubelet said last; it has no event
             await asyncio.sleep(REGISTERED_EVERY)
+        backoff = Backoff(*WOKEN_AGAIN, a_generator())
+        while True:
+            try:
+                return await self._wake_waiting()
+            except Forbidden as error:
+                log.info("waiting pods are not woken, the kubelet tries again by itself: %s", error)
+                return None
+            except Again as error:
+                log.info("waiting pods were not woken yet: %s", error)
+                backoff.at_least(error.after or 0.0)
+            await asyncio.sleep(backoff.next())
+
+    async def _wake_waiting(self) -> None:
         note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{rfc3339(self.wall())}"}}}
-        try:
-            pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node_name},status.phase=Pending")
-            for pod in pods.items:
-                if not pod.spec.resourceClaims or pod.metadata.deleting:
-                    continue
-                with suppress(NotFound):  # it has ended meanwhile; the next ones wait still
+        pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node.name},status.phase=Pending")
+        for pod in pods.items:
+            if pod.spec.resourceClaims and not pod.metadata.deleting:
+                with suppress(NotFound):
                     await self.cluster.patch(kinds.PODS, pod.metadata.name, note, pod.metadata.namespace)
-        except NvdraError as error:
-            log.info("waiting pods were not woken, the kubelet tries again by itself: %s", error)
 
     async def sweep(self) -> None:
         """A label without a record, and records whose claim and pods are gone."""
@@ -145,8 +159,8 @@ class Recovery:
 
     async def _stray_label(self) -> None:
         """Left by a record that was lost. It is taken off when no claim of its domain is allocated on this node."""
-        node = await self.cluster.get(kinds.NODES, self.node_name)
-        self.store.put(kinds.NODES, node)
+        node = await (self.node.read() if self._swept else self.node.known())
+        self._swept = True
         domain = node.metadata.labels.get(names.DOMAIN_LABEL)
         if not domain or self._used(domain):
             return
@@ -156,7 +170,7 @@ class Recovery:
         log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
         try:
             patch = leaving_patch(domain)
-            self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node_name, patch, how="json"))
+            self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node.name, patch, how="json"))
         except Conflict:
             return  # somebody else's by now
 
@@ -168,4 +182,4 @@ class Recovery:
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation
         results = allocation.devices.results if allocation else ()
-        return any(r.driver == names.CD_DRIVER and r.pool == self.node_name for r in results)
+        return any(r.driver == names.CD_DRIVER and r.pool == self.node.name for r in results)

@@ -10,6 +10,7 @@ from nvdra.adapters.kube.events import EventAnnouncer
 from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
+from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
 from nvdra.errors import NotFound
@@ -27,7 +28,9 @@ async def a_recovery(folder) -> tuple[Little, Recovery]:
     cluster = little.client("plugin")
     records, cdi = Records(folder, "boot"), CdiFolder(folder / "cdi")
     claims = kinds.RESOURCE_CLAIMS
-    recovery = Recovery(cluster, store, records, cdi, files, folder / "domains", "node-1", claims, Said(), wall)
+    recovery = Recovery(
+        cluster, store, records, cdi, files, folder / "domains", OwnNode(cluster, store, "node-1"), claims, Said(), wall
+    )
     return little, recovery
 
 
