@@ -5,7 +5,7 @@ import asyncio
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
 from nvdra.adapters.files import DiskFiles
-from nvdra.api import kinds
+from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, RECORDS
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.apps.recovery import Recovery
@@ -61,5 +61,30 @@ def test_a_claim_that_is_back_is_kept(tmp_path):
         await asyncio.sleep(200)
         assert recovery.store.get(CALLS, "u") is None
         running.cancel()
+
+    life()
+
+
+def test_waiting_pods_are_woken_at_each_registration(tmp_path):
+    """A kubelet that drops us and registers us again refuses pods in between: they are woken again, in the same second too."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeName": "node-1",
+            "resourceClaims": [{"name": "channel", "resourceClaimName": "a"}],
+        }
+        await little.hands.create(kinds.PODS, {"metadata": {"name": "worker"}, "spec": spec}, "default")
+        told, notes = asyncio.Event(), []
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        for _ in range(3):
+            told.set()
+            await asyncio.sleep(0.2)
+            pod = await little.hands.get(kinds.PODS, "worker", "default")
+            notes.append(pod.metadata.annotations[names.NOTE_ANNOTATION])
+        running.cancel()
+        assert len(set(notes)) == 3
 
     life()
