@@ -127,7 +127,7 @@ class KubeletPlugin:
             async with asyncio.TaskGroup() as group:
                 for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
-                group.create_task(recovery.wake_pending(self._registered))
+                group.create_task(recovery.wake_pending(self._registered, self.server.told))
                 group.create_task(bystanders.tell_quarantined(recovery.quarantined))
                 group.create_task(
                     bystanders.tell_unregistered(self._registered, self._registration_error, paths.registration)

@@ -72,6 +72,31 @@ def test_a_claim_that_is_back_is_kept(tmp_path):
     life()
 
 
+def test_waiting_pods_are_woken_at_each_registration(tmp_path):
+    """A kubelet that drops us and registers us again refuses pods in between: they are woken again, in the same second too."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeName": "node-1",
+            "resourceClaims": [{"name": "channel", "resourceClaimName": "a"}],
+        }
+        await little.hands.create(kinds.PODS, {"metadata": {"name": "worker"}, "spec": spec}, "default")
+        told, notes = asyncio.Event(), []
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        for _ in range(3):
+            told.set()
+            await asyncio.sleep(0.2)
+            pod = await little.hands.get(kinds.PODS, "worker", "default")
+            notes.append(pod.metadata.annotations[names.NOTE_ANNOTATION])
+        running.cancel()
+        assert len(set(notes)) == 3
+
+    life()
+
+
 def test_a_claim_that_went_its_usual_way_is_missed_no_more(tmp_path):
     """Released by its kubelet after the sweep had missed it: nothing of it is remembered, and sweeps are seldom again."""
 
@@ -150,7 +175,11 @@ def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
                 return await super().patch(kind, name, *args, **named)
 
         recovery.cluster = Late(recovery.cluster)
-        await recovery.wake_pending(lambda: True)
+        told = asyncio.Event()
+        told.set()
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        await asyncio.sleep(1)
+        running.cancel()
         two = await little.hands.get(kinds.PODS, "two", "default")
         assert two.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
 
