@@ -45,12 +45,13 @@ class Ports:
 
 def things(ports: Ports) -> Mapping[str, Thing[DaemonClaimSnapshot]]:
     """Every thing of daemon-claim.yaml."""
+    notes = Notes()
     return {
-        "record": Record(ports),
+        "record": Record(ports, notes),
         "farewell": Farewell(ports),
         "domain-folder": Folder(ports),
         "cdi-spec": CdiFile(ports),
-        "pod-note": PodNote(ports, Notes()),
+        "pod-note": PodNote(ports, notes),
     }
 
 
@@ -66,6 +67,7 @@ class Record:
     """The write-ahead record: first to come, last to go."""
 
     ports: Ports
+    memory: "Notes"
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         call = seen.call
@@ -94,6 +96,8 @@ class Record:
             self.ports.store.drop(RECORDS, seen.record)
         if seen.call is not None and not seen.call.wanted and not seen.call.calling:
             self.ports.store.drop(CALLS, seen.call)
+        self.memory.since.pop(seen.uid, None)
+        self.memory.said.pop(seen.uid, None)
 
     def _put(self, record: ClaimRecord) -> None:
         try:

@@ -145,6 +145,21 @@ async def test_two_domains_that_want_one_name(controlling):
     assert "default/shared" in {t.metadata.path for t in await little.templates()}
 
 
+@virtually
+async def test_a_name_that_becomes_free_is_taken_at_once(controlling):
+    """A domain whose template's name was another's is served as soon as that one has gone, not half a minute later."""
+    little = await Little.started()
+    controlling(little)
+    first = await little.domain("first", template="shared")
+    await asyncio.sleep(2)
+    second = await little.domain("second", template="shared")
+    await asyncio.sleep(10)
+    assert (await little.seen(second)).condition("Provisioned").reason == "ForeignClaimTemplate"
+    await little.delete(first)
+    await asyncio.sleep(4)
+    assert (await little.seen(second)).condition("Provisioned").status == "True"
+
+
 @pytest.mark.parametrize("owned", [True, False], ids=["with its owner", "without its owner"])
 @virtually
 async def test_a_copied_template_is_not_the_template(owned, controlling):

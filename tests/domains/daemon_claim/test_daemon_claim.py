@@ -262,6 +262,19 @@ async def test_a_ready_daemon_says_whom_it_does_not_reach():
 
 
 @virtually
+async def test_a_claim_that_is_gone_is_not_remembered():
+    """What a daemon's pod was told is forgotten with its claim: a node sees thousands of them in a year."""
+    _, plugin = await a_plugin()
+    await prepared(plugin)
+    plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, reason="port 50000 in use"))
+    await asyncio.sleep(5)
+    notes = plugin.engine.domains["daemon-claim"].things["pod-note"].memory
+    assert (list(notes.since), list(notes.said)) == (["d"], ["d"])
+    await released(plugin)
+    assert (notes.since, notes.said) == ({}, {})
+
+
+@virtually
 async def test_a_file_without_a_record_is_swept():
     """A CDI file that nothing stands behind goes."""
     _, plugin = await a_plugin()
