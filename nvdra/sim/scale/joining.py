@@ -47,6 +47,8 @@ class Joining:
     place: Place
     say: Say
     ready_at: float = field(default=0.0, init=False)
+    arrived_at: float = field(default=0.0, init=False)
+    """When the last node came."""
     status_events: int = field(default=0, init=False)
     status_bytes: int = field(default=0, init=False)
     queue: list[int] = field(factory=list, init=False)
@@ -148,6 +150,7 @@ class Joining:
 
     async def _arrive(self, place: int, node: ScriptedNode, domain: Domain) -> None:
         await asyncio.sleep(self.crowd.over * place / self.crowd.nodes)
+        self.arrived_at = time.monotonic()
         await node.join(domain)
 
     def _saw(self, line: bytes) -> None:
@@ -191,6 +194,7 @@ class Joining:
             "conflicts": spent.conflicts() + sum(n for a, n in tally.requests.items() if a.code == 409),
             "requests of the controller": spent.total,
             "first node to last daemon ready, s": round(last - began, 2),
+            "last node came to domain Ready, s": round(self.ready_at - self.arrived_at, 2),
             "last daemon ready to domain Ready, s": round(self.ready_at - last, 2),
             "last daemon ready to last node told, s": round(max(node.told for node in self.nodes) - last, 2),
             "bytes to nodes, MB": round(heard / 1e6, 2),

@@ -233,6 +233,32 @@ async def test_a_daemon_that_is_not_ready_says_why_on_its_pod():
 
 
 @virtually
+async def test_a_daemon_that_is_to_be_listed_with_others_says_so_only_when_it_is_not():
+    """The controller takes up to 40 s for a large domain: no write for each node; what comes after has its own time."""
+    little, plugin = await a_plugin()
+    await little.daemon("node-1", DOMAIN, ready=False)
+    (pod,) = await little.pods()
+    await prepared(plugin, pods=(PodRef(pod.metadata.name, pod.metadata.uid),))
+
+    async def note():
+        found = await little.hands.get(kinds.PODS, pod.metadata.name, OWN)
+        return found.metadata.annotations.get(names.NOTE_ANNOTATION, "")
+
+    def says(reason, *, awaited):
+        plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, "START", False, reason, awaited))
+
+    says("not listed yet", awaited=True)
+    await asyncio.sleep(45)
+    assert await note() == ""
+    says("nvidia-imex has just been started", awaited=False)
+    await asyncio.sleep(2)
+    assert await note() == ""
+    says("not listed yet", awaited=True)
+    await asyncio.sleep(61)
+    assert await note() == "not listed yet"
+
+
+@virtually
 async def test_a_ready_daemon_says_whom_it_does_not_reach():
     """As long as it is so, and not a word longer: also when the plugin was restarted meanwhile."""
     little, plugin = await a_plugin()

@@ -66,6 +66,7 @@ async def _converges(world: World) -> None:
     await until(lambda: world.addresses() == world.expected(), limit=12)
     assert world.status == {
         "domain": "uid-1", "state": "Running.Ready", "ready": True, "reason": "", "index": world.alive.index, "pid": None,
+        "awaited": False,
     }  # fmt: skip
     assert world.files.files[ROOT / "etc/hosts"].startswith(HOSTS)
 
@@ -219,6 +220,24 @@ async def test_what_is_waited_for_is_said():
     await _says(world, "did not answer in time")
     world.hanging = world.stuck = False
     await until(lambda: world.status["ready"])
+    await world.end()
+
+
+@virtually
+async def test_only_what_passes_by_itself_is_said_to_be_awaited():
+    """To be listed at all, or at this address, while the domain forms; not a list that is missing or will not do."""
+    world = World(stuck=True)
+    world.begin()
+    await _says(world, "has not made the list")
+    assert not world.status["awaited"]
+    for name, words in (("without-us", "has not listed node-0"), ("old-address", "lists node-0 at 10.0.0.99")):
+        for formed in (False, True):
+            world.api.put(attrs.evolve(ROSTERS[name](), formed=formed))
+            await _says(world, words)
+            await until(lambda formed=formed: world.status["awaited"] is not formed)
+    world.api.put(a_roster("", "", "", "", "", ADDRESS, own=5))
+    await _says(world, "has index 5, but IMEX's list has 4 lines")
+    assert not world.status["awaited"]
     await world.end()
 
 
