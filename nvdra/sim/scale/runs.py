@@ -6,8 +6,9 @@ from typing import Any
 
 from attrs import field, frozen
 
+from nvdra.sim.scale.crowd import Crowd
 from nvdra.sim.scale.domains import Many, ManyDomains
-from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.joining import Joining
 from nvdra.sim.scale.place import Place
 from nvdra.sim.scale.proc import machine
 from nvdra.sim.scale.throttled import Start, Throttled

@@ -3,7 +3,8 @@
 import pytest
 
 from nvdra.sim.scale.controller import ControllerProcess
-from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.crowd import Crowd
+from nvdra.sim.scale.joining import Joining
 from nvdra.sim.scale.place import Place
 from nvdra.sim.scale.seeding import seed
 from nvdra.sim.scale.throttled import Start, Throttled
