@@ -96,6 +96,22 @@ async def test_a_new_reason_is_told_to_the_pod():
 
 
 @virtually
+async def test_who_is_to_be_listed_with_others_is_told_what_the_domain_waits_for():
+    """The second of eighteen: its node is listed with those that come, which is no fault of the controller."""
+    bench = await a_bench(nodes=18)
+    await bench.little.node("node-9")
+    await bench.little.up(["node-9"], bench.uid)
+    await asyncio.sleep(8)
+    bench.plugin.wants("a", bench.uid)
+    await asyncio.sleep(4)
+    text = bench.plugin.told("a").explanation
+    assert "17 of 18 nodes have not joined" in text
+    assert "node-1 has joined, and the controller lists it within a minute, with others that come" in text
+    await asyncio.sleep(41)
+    assert "node-1 has no IMEX daemon pod yet" in bench.plugin.told("a").explanation
+
+
+@virtually
 async def test_a_reason_that_changes_just_after_an_answer_is_told_a_little_later():
     """Events of one claim keep their distance, but none is lost: the kubelet would show the old reason for a minute."""
     bench = await a_bench(nodes=1)
