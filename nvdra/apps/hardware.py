@@ -134,6 +134,7 @@ class StatusFiles:
                 state=str(found.get("state", "")),
                 ready=found.get("ready") is True,
                 reason=str(found.get("reason", ""))[:LONGEST_REASON],
+                awaited=found.get("awaited") is True,
             )
             self.store.put(DAEMON_STATUSES, status)
 
