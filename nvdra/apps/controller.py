@@ -121,7 +121,7 @@ class Controller:
                 statecharts.interpreter(domain_snapshot.KIND, override),
                 domain_facts.FACTS,
                 domain_things.things(domain_ports),
-                domain_snapshot.View().observe,
+                domain_snapshot.View(daemons.network_policy).observe,
                 StatusReport(domain_ports, self.wall),
                 title=lambda seen: seen.domain.metadata.path if seen.domain else "",
                 rest=domain_snapshot.rest,
@@ -149,6 +149,7 @@ class Controller:
         version = self.settings.daemons.resource_version
         label = names.DOMAIN_LABEL
         cluster, store = self.cluster, engine.store
+        policies = [Reflector(cluster, kinds.NETWORK_POLICIES, store, namespace=own, labels=label)]
         return [
             Reflector(cluster, kinds.COMPUTE_DOMAINS, store),
             Reflector(cluster, kinds.NODES, store, labels=label),
@@ -157,6 +158,7 @@ class Controller:
             Reflector(cluster, kinds.ROSTERS, store, namespace=own),
             Reflector(cluster, kinds.CLAIM_TEMPLATES.at(version), store, labels=label),
             Reflector(cluster, kinds.RESOURCE_SLICES.at(version), store, fields=f"spec.driver={names.CD_DRIVER}"),
+            *(policies if self.settings.daemons.network_policy else ()),
         ]
 
     def _routes(self) -> Mapping[str, Handler]:

@@ -130,7 +130,7 @@ class KubeletPlugin:
                 group.create_task(_ended(telling))
                 for work in (self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
-                group.create_task(recovery.wake_pending(self._registered))
+                group.create_task(recovery.wake_pending(self._registered, self.server.told))
                 group.create_task(bystanders.tell_quarantined(recovery.quarantined))
                 group.create_task(
                     bystanders.tell_unregistered(self._registered, self._registration_error, paths.registration)

@@ -19,7 +19,7 @@ from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS,
 from nvdra.api.membership import leaving_patch
 from nvdra.api.records import ClaimRecord
 from nvdra.api.resources import ResourceClaim
-from nvdra.api.timestamps import rfc3339
+from nvdra.api.timestamps import micro_time
 from nvdra.apps.own_node import OwnNode
 from nvdra.engine.store import Store
 from nvdra.errors import Again, Conflict, Forbidden, NotFound, NvdraError
@@ -27,7 +27,6 @@ from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
-REGISTERED_EVERY = 0.2
 WOKEN_AGAIN = (2.0, 30.0)
 """Seconds until waiting pods are woken again that could not be; from the first to the last pause."""
 
@@ -98,17 +97,23 @@ class Recovery:
                 log.info("sweep put off: %s", error)
             await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
 
-    async def wake_pending(self, registered: Callable[[], bool]) -> None:
-        """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
+    async def wake_pending(self, registered: Callable[[], bool], told: asyncio.Event) -> None:
+        """Each time that the kubelet registers us, which it says by `told`, until cancelled.
 
-        One list at each start; a touch of a pod that needs none makes the kubelet look at it, and nothing else.
+        Pods whose first try met nobody would wait a minute and more for the next. Once is not enough: a kubelet that
+        still dials our predecessor's socket registers us, drops us a moment later, and registers us again.
         """
-        while not registered():  # noqa: ASYNC110 - the gRPC service keeps what the kubelet said last; it has no event
-            await asyncio.sleep(REGISTERED_EVERY)
+        while True:
+            await told.wait()
+            told.clear()
+            if registered():
+                await self._wake()
+
+    async def _wake(self) -> None:
         backoff = Backoff(*WOKEN_AGAIN, a_generator())
         while True:
             try:
-                return await self._wake_waiting()
+                return await self._touch_waiting()
             except Forbidden as error:
                 log.info("waiting pods are not woken, the kubelet tries again by itself: %s", error)
                 return None
@@ -117,8 +122,9 @@ class Recovery:
                 backoff.at_least(error.after or 0.0)
             await asyncio.sleep(backoff.next())
 
-    async def _wake_waiting(self) -> None:
-        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{rfc3339(self.wall())}"}}}
+    async def _touch_waiting(self) -> None:
+        """One list; a touch of a pod that needs none makes the kubelet look at it, and nothing else."""
+        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{micro_time(self.wall())}"}}}
         pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node.name},status.phase=Pending")
         for pod in pods.items:
             if pod.spec.resourceClaims and not pod.metadata.deleting:
@@ -128,7 +134,10 @@ class Recovery:
     async def sweep(self) -> None:
         """A label without a record, and records whose claim and pods are gone."""
         await self._stray_label()
-        for record in self.store.all(RECORDS):
+        records = self.store.all(RECORDS)
+        known = {record.uid for record in records}
+        self._missed = {uid: since for uid, since in self._missed.items() if uid in known}
+        for record in records:
             call = self.store.get(CALLS, record.uid)
             if record.leaving or (call and call.calling) or not await self._gone(record):
                 self._missed.pop(record.uid, None)
@@ -159,12 +168,10 @@ class Recovery:
         node = await (self.node.read() if self._swept else self.node.known())
         self._swept = True
         domain = node.metadata.labels.get(names.DOMAIN_LABEL)
-        if not domain or any(r.domain == domain for r in self.store.all(RECORDS)):
-            return
-        if any(call.domain == domain for call in self.store.all(CALLS)):
+        if not domain or self._used(domain):
             return
         claims = await self.cluster.list(self.claims, labels=f"{names.DOMAIN_LABEL}={domain}")
-        if any(self._here(claim) for claim in claims.items):
+        if self._used(domain) or any(self._here(claim) for claim in claims.items):  # a claim may have come meanwhile
             return
         log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
         try:
@@ -172,6 +179,11 @@ class Recovery:
             self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node.name, patch, how="json"))
         except Conflict:
             return  # somebody else's by now
+
+    def _used(self, domain: str) -> bool:
+        """Whether a claim that we know of is of that domain."""
+        recorded = any(record.domain == domain for record in self.store.all(RECORDS))
+        return recorded or any(call.domain == domain for call in self.store.all(CALLS))
 
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation

@@ -122,7 +122,7 @@ def failure_in_watch(body: bytes) -> Failure:
 
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
     text = headers.get("retry-after", "")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER)
     if status.details is not None and status.details.retry_after > 0:
         return min(status.details.retry_after, MAX_RETRY_AFTER)

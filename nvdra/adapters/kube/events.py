@@ -97,7 +97,8 @@ class EventAnnouncer:
 
     def tell(self, about: Subject, reason: str, message: str, *, warning: bool = False) -> None:
         """Note it down; an equal one that still waits is counted."""
-        note = _Note(about, reason, message[:_MAX_MESSAGE], warning)
+        text = message[:_MAX_MESSAGE].encode(errors="backslashreplace").decode()  # it may hold a file's name
+        note = _Note(about, reason, text, warning)
         _, times = self._waiting.get(note, (note, 0))
         self._waiting[note] = (note, times + 1)
         if len(self._waiting) > WAITING:
@@ -150,7 +151,7 @@ class EventAnnouncer:
                 del self._told[note]
             else:
                 return
-        name = f"{note.about.name[:_MAX_NAME]}.{self.rng.getrandbits(64):016x}"
+        name = f"{note.about.name[:_MAX_NAME].rstrip('.-')}.{self.rng.getrandbits(64):016x}"
         await self.cluster.create(EVENTS, self._body(note, name, times), note.namespace)
         self._remember(note, _Told(name, times, self.clock()))
 

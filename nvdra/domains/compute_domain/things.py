@@ -13,6 +13,7 @@ from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.labels import take_labels
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
+from nvdra.domains.compute_domain.policy import NetworkPolicy
 from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
@@ -38,6 +39,7 @@ def things(ports: Ports) -> Mapping[str, Thing[ComputeDomainSnapshot]]:
         "workload-template": WorkloadTemplate(ports),
         "daemon-template": DaemonTemplate(ports),
         "daemonset": DaemonSet(ports),
+        "network-policy": NetworkPolicy(ports.cluster, ports.store, ports.settings),
         "unserved-daemons": UnservedDaemons(ports),
         "node-labels": NodeLabels(ports),
     }
@@ -81,6 +83,7 @@ class Finalizer:
             (kinds.ROSTERS, own),
             (kinds.CLAIM_TEMPLATES.at(version), own),
             (kinds.CLAIM_TEMPLATES.at(version), meta.namespace),
+            *(((kinds.NETWORK_POLICIES, own),) if self.ports.settings.network_policy else ()),
         )
         for kind, namespace in places:
             found = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
@@ -179,7 +182,7 @@ class DaemonSet:
             await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
-            await self._apply(wanted)
+            await self._correct(existing, wanted)
         elif not existing.metadata.deleting:
             self.found_right[seen.uid] = (existing, seen.domain.spec)
 
@@ -201,9 +204,17 @@ class DaemonSet:
             raise Again(str(error), after=1.0) from error
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
-    async def _apply(self, wanted: Json) -> None:
-        name, namespace = wanted["metadata"]["name"], self.ports.settings.namespace
-        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, name, wanted, namespace, how="apply")
+    async def _correct(self, existing: objects.DaemonSet, wanted: Json) -> None:
+        """What was changed is applied. A template by other settings goes whole: an apply keeps what is not named."""
+        meta = existing.metadata
+        if manifests.is_of(existing.spec, manifests.wanted_hash(wanted)):
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, wanted, meta.namespace, how="apply")
+        else:
+            patch: list[Json] = [
+                {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+                {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]},
+            ]
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how="json")
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 

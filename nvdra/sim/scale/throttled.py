@@ -91,10 +91,12 @@ class Throttled:
             proc = ProcFiles(root / "driver/proc/devices", root / "driver/proc/driver/nvidia")
             probe = Probe(PretendNvml(root / "hardware.json"), proc, store, slices, lambda: True)
             recovery = self._recovery(client, store, node, root / name)
+            told = asyncio.Event()
+            told.set()
             async with asyncio.TaskGroup() as group:
                 for work in (probe, slices, recovery):
                     group.create_task(work.run())
-                group.create_task(recovery.wake_pending(lambda: True))
+                group.create_task(recovery.wake_pending(lambda: True, told))
         finally:
             await client.close()
 

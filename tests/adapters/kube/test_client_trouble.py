@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from nvdra.adapters.kube.answers import Call, Failure
+from nvdra.adapters.kube.answers import Call, Failure, failure_of
 from nvdra.adapters.kube.rate import Bucket
 from nvdra.api.kinds import EVENTS, LEASES, NODES
 from nvdra.errors import Again, ApiError, ConfigError
@@ -173,3 +173,9 @@ def test_text_is_stable():
     assert str(Failure(500).error(one, "s")) == str(Failure(500).error(two, "s"))
     assert re.search("resourceVersion", str(Failure(500).error(one, "s"))) is None
     assert json.dumps(Failure(500).error(one, "s").args)
+
+
+@pytest.mark.parametrize("text", ["\xb2", "-1", "1.5", "soon", "Wed, 21 Oct 2026 07:28:00 GMT", ""])
+def test_a_time_that_cannot_be_read_is_none(text):
+    """Whatever a proxy writes into Retry-After: a number of seconds is one, anything else says nothing."""
+    assert failure_of(429, {"retry-after": text}, b"").retry_after is None

@@ -93,6 +93,20 @@ def test_what_has_no_namespace_is_told_in_default(told):
     assert [key[0] for key in events.there] == ["default"]
 
 
+def test_a_long_name_makes_no_wrong_one(told):
+    """An Event's name is made from its object's: where that is cut off, what is left must not end in a dot or a dash."""
+    events = Events()
+    name = "a" * 235 + "-." + "b" * 16
+
+    async def talk(announcer, loop):
+        announcer.tell(Subject("v1", "Pod", name, "team", "u"), "R", "m")
+
+    told(events, talk)
+    ((_, made),) = events.there
+    assert len(made) <= 253
+    assert re.fullmatch(r"[a-z0-9]([a-z0-9-]*[a-z0-9])?(\.[a-z0-9]([a-z0-9-]*[a-z0-9])?)*", made)
+
+
 def test_equal_notes_are_folded_for_ten_minutes(told):
     """The same again is a count; another message, or the same after ten minutes, is a new Event."""
     events = Events()

@@ -3,7 +3,9 @@
 import pytest
 
 from nvdra.sim.scale.controller import ControllerProcess
-from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.crowd import Crowd
+from nvdra.sim.scale.joining import Joining
+from nvdra.sim.scale.member import Member
 from nvdra.sim.scale.place import Place
 from nvdra.sim.scale.seeding import seed
 from nvdra.sim.scale.throttled import Start, Throttled
@@ -22,6 +24,16 @@ async def test_nodes_that_join_at_once_cost_as_many_writes_as_nodes(place, say):
     assert told["patch nodes"] == 54
     assert told["delete computedomaincliques"] == 3
     assert sum(told.values()) <= 54 + 5 * 3, told  # what was provisioned, the finalizer, and what the status says
+
+
+async def test_a_member_holds_as_much_among_36_nodes_as_before(say):
+    """A real plugin and daemon among scripted nodes: their list is whole, each is measured, the plugin grows by 3 MiB at most."""
+    member = Member(Crowd(36, 2, limit=120), say, rest=1.0)
+    held = await member.run()
+    assert member.heard == (18, 18)
+    assert set(held) == {"controller", "kubelet-plugin", "imex-daemon"}
+    assert all(memory["after"] > 10 for memory in held.values())
+    assert held["kubelet-plugin"]["after"] <= held["kubelet-plugin"]["before"] + 3
 
 
 async def test_a_restart_writes_nothing(place, say):
