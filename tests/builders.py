@@ -127,6 +127,11 @@ class Little:
         status = {"phase": "Running", "podIP": address, "conditions": conditions}
         await self.hands.patch(kinds.PODS, name, {"status": status}, OWN, subresource="status")
 
+    async def note(self, node: str, text: str) -> None:
+        """What the plugin of that node writes on its daemon's pod."""
+        meta = {"annotations": {names.NOTE_ANNOTATION: text}}
+        await self.hands.patch(kinds.PODS, f"daemon-{node}", {"metadata": meta}, OWN)
+
     async def no_daemon(self, node: str) -> None:
         await self.hands.delete(kinds.PODS, f"daemon-{node}", OWN, grace=0)
 

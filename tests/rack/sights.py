@@ -208,10 +208,9 @@ class Sights:
 
     def container(self, node: str, pod: str, name: str) -> Container:
         """The newest container of a pod whose name begins so, on that node."""
-        for sandbox in self.rack.nodes[node].runtime.sandboxes.values():
-            if sandbox.pod[1].startswith(pod) and name in sandbox.containers:
-                return sandbox.containers[name]
-        raise AssertionError(f"no container {name} of {pod} on {node}")
+        found = self.rack.container(node, pod, name)
+        assert found is not None, f"no container {name} of {pod} on {node}"
+        return found
 
     def plugin(self, node: str = "node-1") -> Container:
         """The node's plugin."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nvdra.api import names
-from nvdra.api.membership import Member, sources_of, waiting_text
+from nvdra.api.membership import Member, late_of, sources_of, waiting_text
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 
@@ -72,7 +72,7 @@ def has_formed(seen: ComputeDomainSnapshot) -> Finding:
     if seen.members and remembered(seen):
         source = _source(seen, f"status.conditions[{FORMED}]")
         return Finding(True, "it has formed before and has nodes still", source)
-    source = sources_of(member for member in seen.members if not member.ready)
+    source = sources_of(late_of(seen.members))
     return Finding(False, waiting_text(wanted, seen.members), source or _joined(seen))
 
 

@@ -10,6 +10,7 @@ from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.meta import Meta
 from nvdra.api.objects import DaemonSet, NetworkPolicy, Packed
+from nvdra.api.quantity import same_amounts
 from nvdra.ports import Json
 
 AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
@@ -144,6 +145,12 @@ def wanted_hash(daemon_set: Json) -> str:
     return str(daemon_set["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION])
 
 
+def is_of(spec: Mapping[str, object], hash_: str) -> bool:
+    """Whether a DaemonSet's pod template was made as the one with this hash."""
+    marks = {"template": {"metadata": {"annotations": {names.TEMPLATE_HASH_ANNOTATION: hash_}}}}
+    return covers(dict(spec), marks)
+
+
 def _name(domain: ComputeDomain) -> str:
     return names.daemonset_name(domain.metadata.name, domain.metadata.uid)
 
@@ -249,7 +256,9 @@ def covers(existing: object, wanted: object) -> bool:
         return covers(existing.unpacked(), wanted)
     if isinstance(wanted, dict):
         return isinstance(existing, dict) and all(
-            key in existing and covers(existing[key], value) for key, value in wanted.items()
+            key in existing
+            and (covers(existing[key], value) or (key == "requests" and same_amounts(existing[key], value)))
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         return isinstance(existing, list) and _covers_list(existing, wanted)

@@ -18,6 +18,7 @@ KIND = "compute-domain"
 BY_DOMAIN = "domain"
 BY_UID = "uid"
 BY_NODE = "node"
+BY_TEMPLATE = "template"
 UNNOTICED = 128
 LOOKED_AT_A_SECOND = 20_000
 GATHERED_A_SECOND = 5_000
@@ -64,6 +65,8 @@ def declare(store: Store) -> None:
     """Which changes concern a ComputeDomain, and the indices that its snapshot needs."""
     store.concern(kinds.COMPUTE_DOMAINS, lambda seen: [Key(KIND, seen.metadata.uid)])
     store.index(kinds.COMPUTE_DOMAINS, BY_UID, lambda seen: [seen.metadata.uid])
+    store.index(kinds.COMPUTE_DOMAINS, BY_TEMPLATE, lambda seen: [_template_of(seen)])
+    store.concern(kinds.CLAIM_TEMPLATES, lambda seen: _domains_that_name(store, seen.metadata.path))
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
     store.index(kinds.PODS, BY_NODE, lambda pod: [(uid, pod.node) for uid in domains_of(pod)])
     store.concern(kinds.RESOURCE_SLICES, lambda seen: _domains_of_node(store, seen.spec.nodeName))
@@ -144,6 +147,16 @@ def rest(seen: ComputeDomainSnapshot) -> float:
     """
     joined = len(seen.members)
     return max(0, joined - UNNOTICED) / (LOOKED_AT_A_SECOND if joined >= seen.wanted_nodes else GATHERED_A_SECOND)
+
+
+def _template_of(domain: ComputeDomain) -> str:
+    """The workload template that its spec names."""
+    return f"{domain.metadata.namespace}/{domain.spec.channel.resourceClaimTemplate.name}"
+
+
+def _domains_that_name(store: Store, template: str) -> Iterable[Key]:
+    """One that was made or deleted concerns whoever wants that name, whose ever it is."""
+    return [Key(KIND, domain.metadata.uid) for domain in store.find(kinds.COMPUTE_DOMAINS, BY_TEMPLATE, template)]
 
 
 def _domains_of_node(store: Store, node: str) -> Iterable[Key]:
