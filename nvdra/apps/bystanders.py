@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 
-from attrs import frozen
+from attrs import define, field
 
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
@@ -21,7 +21,7 @@ LOOK_EVERY = 3.0
 SELDOM = 30.0
 
 
-@frozen
+@define(eq=False)
 class Bystanders:
     """The pods of one node, as far as they hold claims of ours."""
 
@@ -29,20 +29,26 @@ class Bystanders:
     claims: Kind[ResourceClaim]
     node_name: str
     announcer: Announcer
+    _told: set[tuple[str, str]] = field(factory=set, init=False)
 
     async def tell_unregistered(self, registered: Callable[[], bool], refusal: Callable[[], str], socket: Path) -> None:
         """Until the kubelet knows us: its own Event names the driver, but neither a reason nor a way out."""
-        told: set[str] = set()
         pause = LOOK_EVERY
         await asyncio.sleep(PATIENCE)
         while not registered():
             text = _unregistered(self.node_name, refusal(), socket)
-            fresh = [pod async for pod, _ in self.holders("Pending") if pod.metadata.uid not in told]
-            for pod in fresh:
-                self.announcer.tell(_subject(pod), "PluginNotRegistered", text, warning=True)
-            told |= {pod.metadata.uid for pod in fresh}
+            fresh = await self.tell_waiting("PluginNotRegistered", text)
             pause = LOOK_EVERY if fresh else min(pause * 1.5, SELDOM)
             await asyncio.sleep(pause)
+
+    async def tell_waiting(self, reason: str, text: str) -> bool:
+        """Pods that wait for a claim of ours, each once for a reason. True: there was one that did not know."""
+        waiting = [pod async for pod, _ in self.holders("Pending")]
+        fresh = [pod for pod in waiting if (pod.metadata.uid, reason) not in self._told]
+        for pod in fresh:
+            self.announcer.tell(_subject(pod), reason, text, warning=True)
+        self._told.update((pod.metadata.uid, reason) for pod in fresh)
+        return bool(fresh)
 
     async def tell_quarantined(self, texts: Mapping[str, str]) -> None:
         """Claims (by uid) whose record could not be read: the pods that hold them are told, once."""

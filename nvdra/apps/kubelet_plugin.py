@@ -20,6 +20,7 @@ from nvdra.api import kinds, names
 from nvdra.apps import statecharts
 from nvdra.apps.bystanders import Bystanders
 from nvdra.apps.clique_label import CliqueLabel
+from nvdra.apps.first_look import FirstLook
 from nvdra.apps.gate import Gate, GateSettings
 from nvdra.apps.hardware import CdiFiles, Probe, StatusFiles
 from nvdra.apps.own_node import OwnNode
@@ -107,7 +108,6 @@ class KubeletPlugin:
         paths.check()
         recovery = self._recovery(engine, announcer, paths)
         gate = self._bind(engine, announcer, paths, recovery)
-        recovery.from_disk()
         bystanders = Bystanders(self.cluster, recovery.claims, settings.node_name, announcer)
         slices = SlicePublisher(
             self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER, recovery.node
@@ -120,12 +120,15 @@ class KubeletPlugin:
         rosters = RosterWatches(self.cluster, engine.store, settings.namespace)
         self.server = self.door(gate, paths, settings.health_address)
         http = HttpServer(self._routes())
+        telling = asyncio.create_task(announcer.run())
         try:
+            await FirstLook(recovery, bystanders, announcer).take()
             await self.server.start()
             if settings.http_port is not None:
                 await http.start(settings.http_host, settings.http_port)
             async with asyncio.TaskGroup() as group:
-                for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
+                group.create_task(_ended(telling))
+                for work in (self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
                 group.create_task(recovery.wake_pending(self._registered, self.server.told))
                 group.create_task(bystanders.tell_quarantined(recovery.quarantined))
@@ -135,6 +138,7 @@ class KubeletPlugin:
                 if settings.label_clique:
                     group.create_task(CliqueLabel(self.cluster, engine.store, recovery.node).run())
         finally:
+            telling.cancel()
             await self.server.stop()
             await http.stop()
 
@@ -235,6 +239,11 @@ class KubeletPlugin:
             return Answer(200, b"ok\n")
 
         return {"/healthz": healthz, "/livez": healthz, "/readyz": readyz, **self.settings.routes}
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """A part that was started before the others: its defect ends them all, as theirs end it."""
+    await task
 
 
 Seen = channel_snapshot.ChannelClaimSnapshot | daemon_snapshot.DaemonClaimSnapshot

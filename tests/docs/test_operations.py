@@ -38,6 +38,7 @@ def test_every_reason_is_explained():
         text_of(k.value) for call in calls() if name_of(call) == "Refused" for k in call.keywords if k.arg == "reason"
     }
     told = {text_of(call.args[1]) for call in calls() if name_of(call) == "tell" and len(call.args) > 2}
+    told |= {text_of(call.args[0]) for call in calls() if name_of(call) == "tell_waiting"}
 
     assert table("Events") == (refused | told) - {""}
 

@@ -1,5 +1,7 @@
 """The node's disk: corrupt records, files that others remove, restarts at every point."""
 
+import signal
+
 from nvdra.sim.kube.kinds import PODS
 from tests.rack.kubelet import devices, prepare
 
@@ -100,3 +102,23 @@ async def test_restarts_of_the_plugin_in_the_middle_of_everything_lose_nothing(r
     rig.mend()
     await rig.delete_all()
     await rig.clean()
+
+
+async def test_a_disk_that_cannot_be_read_is_waited_for(raised):
+    """The plugin neither ends nor serves: node and waiting pods are told path and way out; mended, all is served."""
+    rig = await raised(1)
+    await rig.create_domain()
+    claims = rig.plugin_folder() / "claims"
+    old = rig.plugin("node-1")
+    old.signal(signal.SIGKILL)
+    await old.over.wait()
+    claims.symlink_to(claims)  # what even root cannot look into
+    said = await rig.said("node-1", f"cannot look into {claims}", "NodeDiskUnusable")
+    assert "dmesg" in said["message"]
+    assert said["type"] == "Warning"
+    here = rig.plugin("node-1")
+    await rig.create_worker("a", "node-1")
+    await rig.said("a", f"cannot look into {claims}", "NodeDiskUnusable")
+    assert rig.plugin("node-1") is here
+    claims.unlink()
+    await rig.running("a")

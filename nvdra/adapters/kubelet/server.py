@@ -15,7 +15,7 @@ from nvdra.adapters.kubelet import wire
 from nvdra.adapters.kubelet.health import HealthService
 from nvdra.adapters.kubelet.plugin import Plugin, RegistrationStatus
 from nvdra.adapters.kubelet.services import DraService, Registration
-from nvdra.adapters.kubelet.sockets import SocketPaths, address_of, claim_path, remove
+from nvdra.adapters.kubelet.sockets import WAY_OUT, SocketPaths, address_of, claim_path, remove
 from nvdra.errors import ConfigError
 
 FOLDER_MODE: Final = 0o750
@@ -85,7 +85,7 @@ class PluginServer:
             self.paths.registry.mkdir(parents=True, exist_ok=True)
             self.paths.folder.mkdir(parents=True, exist_ok=True, mode=FOLDER_MODE)
         except OSError as error:
-            raise ConfigError(f"cannot make the folder {error.filename}: {error.strerror}") from error
+            raise ConfigError(f"cannot make the folder {error.filename}: {error.strerror}; {WAY_OUT}") from error
 
     async def _listen(self, path: Path, *handlers: grpc.GenericRpcHandler) -> None:
         server = aio.server()

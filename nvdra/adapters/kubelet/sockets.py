@@ -18,6 +18,7 @@ from nvdra.errors import ConfigError
 MAX_SOCKET_PATH: Final = 107
 """sun_path has 108 bytes with its NUL."""
 PROBE_SECONDS: Final = 1.0
+WAY_OUT: Final = "is the node's disk in order (dmesg), and the folder mounted for writing?"
 
 
 @frozen
@@ -83,7 +84,10 @@ async def claim_path(path: Path, driver: str) -> None:
 
 def remove(path: Path) -> None:
     """The socket's file is gone afterwards."""
-    path.unlink(missing_ok=True)
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(f"cannot remove the leftover socket {path}: {error.strerror}; {WAY_OUT}") from error
 
 
 def _socket_at(path: Path) -> bool:
@@ -92,6 +96,8 @@ def _socket_at(path: Path) -> bool:
         mode = path.lstat().st_mode
     except FileNotFoundError:
         return False
+    except OSError as error:
+        raise ConfigError(f"cannot look at {path}: {error.strerror}; {WAY_OUT}") from error
     if not stat.S_ISSOCK(mode):
         raise ConfigError(f"{path} is not a socket and is in the way of ours: remove it")
     return True

@@ -80,3 +80,11 @@ async def test_a_foreign_listener_is_named_and_kept(short_folder: Path) -> None:
         await claim_path(path, DRIVER)
 
     assert path.is_socket()
+
+
+async def test_a_folder_that_cannot_be_looked_into_is_named(short_folder: Path) -> None:
+    """A disk error ends the plugin with a line that has path, cause and way out, and no trace."""
+    loop = short_folder / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(ConfigError, match=f"cannot look at {loop}/dra.sock: Too many levels.*; is the node's disk in"):
+        await claim_path(loop / "dra.sock", DRIVER)
