@@ -35,6 +35,25 @@ async def test_a_daemonset_that_drifted_is_put_right(controlling):
     assert (little.store.counters.snapshot() - counts).total(agent="controller", verb="apply") == 0
 
 
+@pytest.mark.parametrize("label", [None, "another"])
+@pytest.mark.parametrize("kind", [RAW_DAEMON_SETS, RAW_TEMPLATES], ids=["DaemonSet", "template"])
+@virtually
+async def test_what_lost_its_label_is_found_again(controlling, kind, label):
+    """A child is watched by that label; whoever takes it off hides it, but for its name, which no other has."""
+    little = await Little.started()
+    controlling(little)
+    domain = await little.domain()
+    await asyncio.sleep(2)
+    name = names.daemonset_name(GUIDE, domain.metadata.uid)
+    await little.hands.patch(kind, name, {"metadata": {"labels": {names.DOMAIN_LABEL: label}}}, OWN)
+    await asyncio.sleep(3)
+    after = await little.hands.get(kind, name, OWN)
+    assert after["metadata"]["labels"][names.DOMAIN_LABEL] == domain.metadata.uid
+    await little.delete(domain)
+    await asyncio.sleep(10)
+    assert await little.left_of(domain.metadata.uid) == []
+
+
 @virtually
 async def test_a_setting_that_was_taken_back_is_gone(controlling):
     """What a newer release or other values do not ask for any more is asked of no new daemon of an old domain either."""
