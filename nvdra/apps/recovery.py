@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -11,7 +12,7 @@ from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
-from nvdra.adapters.looptime import loop_time
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
@@ -26,6 +27,7 @@ from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 log = logging.getLogger(__name__)
 
 REGISTERED_EVERY = 0.2
+SPREAD = 0.25
 
 
 @define(eq=False)
@@ -45,6 +47,7 @@ class Recovery:
     every: float = 60.0
     sure: float = 35.0
     """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
+    rng: random.Random = field(factory=a_generator)
     _missed: dict[str, float] = field(factory=dict, init=False)
     quarantined: dict[str, str] = field(factory=dict, init=False)
     """By the claim's uid, what became of a record that could not be read."""
@@ -91,7 +94,9 @@ class Recovery:
                 await self.sweep()
             except NvdraError as error:
                 log.info("sweep put off: %s", error)
-            await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
+            # in a rhythm of its own: thousands of plugins are started in the same minute
+            pause = self.every * self.rng.uniform(1 - SPREAD, 1 + SPREAD)
+            await asyncio.sleep(min(pause, self.sure) if self._missed else pause)
 
     async def wake_pending(self, registered: Callable[[], bool]) -> None:
         """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
