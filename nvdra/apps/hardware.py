@@ -91,10 +91,7 @@ class Probe:
         self.store.put(READINGS, reading)
         if not self.registered():
             return  # a pod that the kubelet cannot prepare yet would wait a minute and more for its next try
-        try:
-            await self.slices.publish(devices_of(reading))
-        except NvdraError as error:
-            log.warning("ResourceSlice not published: %s", error)
+        self.slices.publish(devices_of(reading))
 
 
 def devices_of(reading: NodeReading) -> tuple[Device, ...]:
@@ -137,6 +134,7 @@ class StatusFiles:
                 state=str(found.get("state", "")),
                 ready=found.get("ready") is True,
                 reason=str(found.get("reason", ""))[:LONGEST_REASON],
+                awaited=found.get("awaited") is True,
             )
             self.store.put(DAEMON_STATUSES, status)
 

@@ -11,6 +11,7 @@ from nvdra.adapters.kube.events import EventAnnouncer
 from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
+from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
 from nvdra.errors import NotFound
@@ -28,7 +29,9 @@ async def a_recovery(folder) -> tuple[Little, Recovery]:
     cluster = little.client("plugin")
     records, cdi = Records(folder, "boot"), CdiFolder(folder / "cdi")
     claims = kinds.RESOURCE_CLAIMS
-    recovery = Recovery(cluster, store, records, cdi, files, folder / "domains", "node-1", claims, Said(), wall)
+    recovery = Recovery(
+        cluster, store, records, cdi, files, folder / "domains", OwnNode(cluster, store, "node-1"), claims, Said(), wall
+    )
     return little, recovery
 
 
@@ -66,6 +69,31 @@ def test_a_claim_that_is_back_is_kept(tmp_path):
         await asyncio.sleep(200)
         assert recovery.store.get(CALLS, "u") is None
         running.cancel()
+
+    life()
+
+
+def test_waiting_pods_are_woken_at_each_registration(tmp_path):
+    """A kubelet that drops us and registers us again refuses pods in between: they are woken again, in the same second too."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeName": "node-1",
+            "resourceClaims": [{"name": "channel", "resourceClaimName": "a"}],
+        }
+        await little.hands.create(kinds.PODS, {"metadata": {"name": "worker"}, "spec": spec}, "default")
+        told, notes = asyncio.Event(), []
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        for _ in range(3):
+            told.set()
+            await asyncio.sleep(0.2)
+            pod = await little.hands.get(kinds.PODS, "worker", "default")
+            notes.append(pod.metadata.annotations[names.NOTE_ANNOTATION])
+        running.cancel()
+        assert len(set(notes)) == 3
 
     life()
 
@@ -148,7 +176,11 @@ def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
                 return await super().patch(kind, name, *args, **named)
 
         recovery.cluster = Late(recovery.cluster)
-        await recovery.wake_pending(lambda: True)
+        told = asyncio.Event()
+        told.set()
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        await asyncio.sleep(1)
+        running.cancel()
         two = await little.hands.get(kinds.PODS, "two", "default")
         assert two.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
 
@@ -169,7 +201,7 @@ def test_nodes_that_started_together_do_not_ask_together(tmp_path):
                 seen.append(asyncio.get_running_loop().time())
                 return await super().get(kind, *args, **named)
 
-        recovery.cluster = Watched(recovery.cluster)
+        recovery.node = OwnNode(Watched(recovery.cluster), recovery.store, "node-1")
         running = asyncio.create_task(recovery.run())
         await asyncio.sleep(3600)
         running.cancel()

@@ -8,7 +8,8 @@ from attrs import field, frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
-from nvdra.api.objects import Packed
+from nvdra.api.meta import Meta
+from nvdra.api.objects import DaemonSet, NetworkPolicy, Packed
 from nvdra.api.quantity import same_amounts
 from nvdra.ports import Json, PatchType
 
@@ -30,6 +31,7 @@ class DaemonSettings:
     max_nodes: int = names.MAX_NODES_PER_IMEX_DOMAIN
     log_level: str = "info"
     resource_version: str = "v1"
+    network_policy: bool = True
 
 
 def workload_template(domain: ComputeDomain, version: str) -> Json:
@@ -92,6 +94,45 @@ def daemonset(domain: ComputeDomain, settings: DaemonSettings) -> Json:
             "template": pod,
         },
     }
+
+
+def network_policy(uid: str, owner: DaemonSet) -> Json:
+    """Who may reach the domain's daemons: each other on IMEX's ports, which ask for no proof; the health port anybody.
+
+    Of what comes in only: IMEX's connections are cut where they arrive, and the API server, to which daemons go, has
+    another address and port in every cluster. The DaemonSet owns it: it goes with it, also where no controller that
+    knows of it is left (a rollback, or a release that makes none any more).
+    """
+    mine = {"matchLabels": {names.DOMAIN_LABEL: uid}}
+    imex = [{"protocol": "TCP", "port": port} for port in (names.IMEX_SERVER_PORT, names.IMEX_COMMAND_PORT)]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": owner.metadata.name,
+            "namespace": owner.metadata.namespace,
+            "labels": {names.DOMAIN_LABEL: uid},
+            "ownerReferences": [_owned_by(owner.metadata)],
+        },
+        "spec": {
+            "podSelector": mine,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": [{"podSelector": mine}], "ports": imex},
+                {"ports": [{"protocol": "TCP", "port": names.HEALTH_PORT}]},  # the kubelet's probes
+            ],
+        },
+    }
+
+
+def _owned_by(meta: Meta) -> Json:
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": meta.name, "uid": meta.uid}
+
+
+def admits(existing: NetworkPolicy, wanted: Json) -> bool:
+    """Whether it lets in what we want and no more: here one key too many opens a port, or closes all of them."""
+    spec = existing.spec.unpacked() if isinstance(existing.spec, Packed) else existing.spec
+    return all(spec.get(part) == value for part, value in wanted["spec"].items())
 
 
 def template_hash(pod: Json) -> str:

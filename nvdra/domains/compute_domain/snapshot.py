@@ -9,7 +9,7 @@ from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain, Roster
 from nvdra.api.kind import Kind
 from nvdra.api.membership import Member, member_of
-from nvdra.api.objects import DaemonSet, Node, Pod
+from nvdra.api.objects import DaemonSet, NetworkPolicy, Node, Pod
 from nvdra.api.resources import ResourceClaimTemplate, ResourceSlice
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
@@ -35,6 +35,7 @@ class ComputeDomainSnapshot:
     workload_templates: tuple[ResourceClaimTemplate, ...] = ()
     daemon_templates: tuple[ResourceClaimTemplate, ...] = ()
     daemon_sets: tuple[DaemonSet, ...] = ()
+    policies: tuple[NetworkPolicy, ...] = ()
     daemons: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     members: tuple[Member, ...] = ()
@@ -74,7 +75,7 @@ def declare(store: Store) -> None:
         store.concern(kind, lambda seen: [Key(KIND, uid) for uid in domains_of(seen)])
 
 
-def domains_of(seen: ResourceClaimTemplate | DaemonSet | Pod | Node | Roster) -> Iterable[str]:
+def domains_of(seen: ResourceClaimTemplate | DaemonSet | NetworkPolicy | Pod | Node | Roster) -> Iterable[str]:
     """The uid of the ComputeDomain that an object belongs to, if any."""
     uid = seen.metadata.labels.get(names.DOMAIN_LABEL)
     return (uid,) if uid else ()
@@ -97,13 +98,17 @@ class _Stand:
 
 @define(eq=False)
 class View:
-    """Takes snapshots. How a node stands is read again only when something of that node has changed."""
+    """Takes snapshots. How a node stands is read again only when something of that node has changed.
 
+    `policies`: network policies are ours to make, and so are watched.
+    """
+
+    policies: bool = True
     _stands: dict[str, dict[str, _Stand]] = field(factory=dict)
 
     def observe(self, store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
         """Freeze the view. Raises NotYet until every kind has been listed."""
-        store.require(*WATCHED)
+        store.require(*(WATCHED if self.policies else WITHOUT_POLICIES))
         uid = key.id
         templates = store.find(kinds.CLAIM_TEMPLATES, BY_DOMAIN, uid)
         nodes = store.find(kinds.NODES, BY_DOMAIN, uid)
@@ -114,6 +119,7 @@ class View:
             workload_templates=tuple(t for t in templates if _target(t) == "Workload" and ours(t, uid)),
             daemon_templates=tuple(t for t in templates if _target(t) == "Daemon"),
             daemon_sets=store.find(kinds.DAEMON_SETS, BY_DOMAIN, uid),
+            policies=store.find(kinds.NETWORK_POLICIES, BY_DOMAIN, uid),
             daemons=store.find(kinds.PODS, BY_DOMAIN, uid),
             nodes=nodes,
             members=self._members(store, uid, nodes),
@@ -178,9 +184,11 @@ def _target(template: ResourceClaimTemplate) -> str:
 LABELLED: tuple[Kind[Any], ...] = (
     kinds.CLAIM_TEMPLATES,
     kinds.DAEMON_SETS,
+    kinds.NETWORK_POLICIES,
     kinds.PODS,
     kinds.NODES,
     kinds.ROSTERS,
 )
 """What carries the domain's label."""
 WATCHED: tuple[Kind[Any], ...] = (kinds.COMPUTE_DOMAINS, *LABELLED, kinds.RESOURCE_SLICES)
+WITHOUT_POLICIES = tuple(kind for kind in WATCHED if kind is not kinds.NETWORK_POLICIES)

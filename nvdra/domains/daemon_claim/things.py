@@ -21,6 +21,8 @@ from nvdra.ports import Cluster, Files, Json
 WITHOUT_A_NOTE = 5.0
 """Seconds that a record may resist being written before its claim is let go all the same; the kubelet waits 30."""
 NOTE_AFTER = 3.0
+AWAITED_AFTER = 60.0
+"""What passes by itself is a note when it does not: the controller lists a node after 40 s at the latest."""
 """A daemon that is not ready this soon says why; before, it is merely starting."""
 IMEX_FOLDER = "/imexd"
 """Where the daemon sees the domain's folder."""
@@ -208,10 +210,17 @@ class PodNote(_OneWay):
             if await self._worried(seen, record):
                 await self._say(seen, record, "")
             return
-        since = self.memory.since.setdefault(seen.uid, seen.now)
-        if seen.now < since + NOTE_AFTER:
-            raise Later("the daemon is starting", after=since + NOTE_AFTER - seen.now)
+        due = self._since(seen, status.awaited) + (AWAITED_AFTER if status.awaited else NOTE_AFTER)
+        if seen.now < due:
+            raise Later("the daemon is starting", after=due - seen.now)
         await self._say(seen, record, f"{names.WORRY}{status.reason}" if status.ready else status.reason)
+
+    def _since(self, seen: DaemonClaimSnapshot, awaited: bool) -> float:
+        """Since when it waits so. Whoever was listed late has its own time to start."""
+        before = self.memory.since.get(seen.uid)
+        if before is None or before[0] != awaited:
+            self.memory.since[seen.uid] = (awaited, seen.now)
+        return self.memory.since[seen.uid][1]
 
     async def _say(self, seen: DaemonClaimSnapshot, record: ClaimRecord, text: str) -> None:
         if self.memory.said.get(seen.uid) == text:
@@ -243,9 +252,9 @@ class PodNote(_OneWay):
 
 @define(eq=False)
 class Notes:
-    """Since when each claim's daemon is not ready, and what its pod says of it."""
+    """Since when each claim's daemon is not ready, whether it has only to wait, and what its pod says of it."""
 
-    since: dict[str, float] = field(factory=dict)
+    since: dict[str, tuple[bool, float]] = field(factory=dict)
     said: dict[str, str] = field(factory=dict)
 
 

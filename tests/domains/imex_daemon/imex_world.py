@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import attrs
 from attrs import define, field
 
 from nvdra.api.computedomain import Roster, RosterEntry
@@ -54,7 +55,7 @@ class Api:
         self.version += 1
         if roster is not None:
             meta = Meta(name=WHO.roster, namespace=NAMESPACE, uid="r", resourceVersion=str(self.version))
-            roster = Roster(meta, DOMAIN, CLIQUE, daemons=roster.daemons)
+            roster = attrs.evolve(roster, metadata=meta)
         self.roster = roster
         self._wake()
 
