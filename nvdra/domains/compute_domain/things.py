@@ -206,16 +206,9 @@ class DaemonSet:
             await _relabel(self.ports, kinds.DAEMON_SETS, wanted)
 
     async def _correct(self, existing: objects.DaemonSet, wanted: Json) -> None:
-        """What was changed is applied. A template by other settings goes whole: an apply keeps what is not named."""
         meta = existing.metadata
-        if manifests.is_of(existing.spec, manifests.wanted_hash(wanted)):
-            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, wanted, meta.namespace, how="apply")
-        else:
-            patch: list[Json] = [
-                {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-                {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]},
-            ]
-            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how="json")
+        patch, how = manifests.correction(existing.spec, meta.uid, wanted)
+        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how=how)
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 
