@@ -131,7 +131,7 @@ FAULTS: Final = (
         "image",
         "the IMEX daemons' image cannot be pulled",
         BOTH,
-        "ImagePullBackOff",
+        "ImagePull",  # ErrImagePull at first, then ImagePullBackOff, and so in turn
         "check the driver's image and its pull secrets",
     ),
     Fault(

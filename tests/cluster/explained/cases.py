@@ -106,13 +106,18 @@ class Case:
             passed += min(time.monotonic() - began, 2 * LOOK_EVERY)
         return missing
 
-    def clear(self) -> None:
-        """Put it right, and take everything away, until the nodes are free for the next."""
-        self.undo.close()
+    def clear(self, *, first: bool) -> None:
+        """Put it right, first or last, and take everything away, until the nodes are free for the next.
+
+        Last is better: who is deleted while it starts, for all is well suddenly, takes its time to end.
+        """
+        if first:
+            self.undo.close()
         gone = ("--ignore-not-found", "--timeout=60s")
         if self._workers:
             self.user.kubectl("delete", "pods", "-n", self.namespace, *self._workers, "--grace-period=1", *gone)
         self.user.kubectl("delete", "computedomains", self.domain, *gone)
+        self.undo.close()
         until(f"{self.fault.name}'s nodes are free", lambda: not self._taken(), CALM)
 
     def _taken(self) -> list[str]:
@@ -143,7 +148,7 @@ def tried(case: Case, injection: Injection) -> list[str]:
         missing = case.named()
         named = time.monotonic()
     finally:
-        case.clear()
+        case.clear(first=injection.everywhere)
     print(f"{case.fault.name:22} made in {made - began:4.1f} s, named after {named - made:4.1f} s, "
           f"gone after {time.monotonic() - named:4.1f} s")  # fmt: skip
     return missing

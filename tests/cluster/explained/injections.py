@@ -12,7 +12,7 @@ from tests.cluster.bed.cluster import run
 from tests.cluster.bed.hardware import Fabric
 from tests.cluster.explained.cases import Case, Injection
 from tests.cluster.image import NAME
-from tests.cluster.leftovers import PLUGIN
+from tests.cluster.leftovers import PLUGIN as FOLDER
 from tests.cluster.life import rosters
 from tests.cluster.view import Json, until
 from tests.cluster.workloads import domain, worker
@@ -20,6 +20,7 @@ from tests.cluster.workloads import domain, worker
 Make = Callable[[Case], None]
 INJECTIONS: dict[str, Injection] = {}
 GFD_LABEL = "nvidia.com/gpu.clique"
+PLUGIN = "nvdra kubelet-plugin"
 IMEX = "nvdra.sim.imex imex"
 
 
@@ -92,6 +93,7 @@ def _foreign_template(case: Case) -> None:
 @injection("node-taken")
 def _node_taken(case: Case) -> None:
     other = f"{case.domain}-other"
+    restart_plugin(case)  # at its start it looks for labels of nobody, and then not for a minute
     case.create(domain(other, 2))
     case.undo.callback(case.user.kubectl, "delete", "computedomain", other, "--timeout=60s")
     uid = case.user.json("get", "computedomain", other)["metadata"]["uid"]
@@ -206,12 +208,18 @@ def _no_majors(case: Case) -> None:
 @injection("corrupt-checkpoint")
 def _corrupt_checkpoint(case: Case) -> None:
     case.run()
-    (plugin,) = (p for p in installation.pods(case.user, "kubelet-plugin") if p["spec"]["nodeName"] == case.node.name)
     claim = case.pod(f"{case.domain}-{case.node.number}")["status"]["resourceClaimStatuses"][0]["resourceClaimName"]
     uid = case.user.json("get", "resourceclaim", claim)["metadata"]["uid"]
-    run(case.bed.on_node(case.node.number, "sh", "-c", f"echo '{{' > {PLUGIN}/claims/{uid}.json"))
-    processes.kill(case.bed, *processes.of_pod(case.bed, plugin, "nvdra kubelet-plugin"))
-    until("the plugin is back", lambda: processes.of_pod(case.bed, plugin, "nvdra kubelet-plugin"), 30)
+    run(case.bed.on_node(case.node.number, "sh", "-c", f"echo '{{' > {FOLDER}/claims/{uid}.json"))
+    restart_plugin(case)
+
+
+def restart_plugin(case: Case) -> None:
+    """Kill the first node's with SIGKILL; it is there again when the next one runs."""
+    (pod,) = (p for p in installation.pods(case.user, "kubelet-plugin") if p["spec"]["nodeName"] == case.node.name)
+    before = processes.of_pod(case.bed, pod, PLUGIN)
+    processes.kill(case.bed, *before)
+    until("the plugin is back", lambda: processes.of_pod(case.bed, pod, PLUGIN) not in ([], before), 30)
 
 
 @injection("other-namespace")
