@@ -132,11 +132,15 @@ class Case:
 
 @frozen
 class Injection:
-    """How a fault is made on the cluster, and on how many nodes. `everywhere`: it strikes all of the driver."""
+    """How a fault is made on the cluster, and on how many nodes. `everywhere`: it strikes all of the driver.
+
+    `undo_first`: what is there cannot be deleted before.
+    """
 
     make: Callable[[Case], None]
     nodes: int = 1
     everywhere: bool = False
+    undo_first: bool = False
 
 
 def tried(case: Case, injection: Injection) -> list[str]:
@@ -148,7 +152,7 @@ def tried(case: Case, injection: Injection) -> list[str]:
         missing = case.named()
         named = time.monotonic()
     finally:
-        case.clear(first=injection.everywhere)
+        case.clear(first=injection.undo_first)
     print(f"{case.fault.name:22} made in {made - began:4.1f} s, named after {named - made:4.1f} s, "
           f"gone after {time.monotonic() - named:4.1f} s")  # fmt: skip
     return missing

@@ -13,8 +13,8 @@ from tests.cluster.bed.hardware import Fabric
 from tests.cluster.explained.cases import Case, Injection
 from tests.cluster.image import NAME
 from tests.cluster.leftovers import PLUGIN as FOLDER
-from tests.cluster.life import rosters
-from tests.cluster.view import Json, until
+from tests.cluster.life import daemons, rosters
+from tests.cluster.view import Json, running, until
 from tests.cluster.workloads import domain, worker
 
 Make = Callable[[Case], None]
@@ -24,11 +24,13 @@ PLUGIN = "nvdra kubelet-plugin"
 IMEX = "nvdra.sim.imex imex"
 
 
-def injection(name: str, nodes: int = 1, *, everywhere: bool = False) -> Callable[[Make], Make]:
+def injection(
+    name: str, nodes: int = 1, *, everywhere: bool = False, undo_first: bool = False
+) -> Callable[[Make], Make]:
     """Register a function as the way to make a fault."""
 
     def add(make: Make) -> Make:
-        INJECTIONS[name] = Injection(make, nodes, everywhere)
+        INJECTIONS[name] = Injection(make, nodes, everywhere, undo_first)
         return make
 
     return add
@@ -93,11 +95,20 @@ def _foreign_template(case: Case) -> None:
 @injection("node-taken")
 def _node_taken(case: Case) -> None:
     other = f"{case.domain}-other"
-    restart_plugin(case)  # at its start it looks for labels of nobody, and then not for a minute
     case.create(domain(other, 2))
     case.undo.callback(case.user.kubectl, "delete", "computedomain", other, "--timeout=60s")
     uid = case.user.json("get", "computedomain", other)["metadata"]["uid"]
-    case.user.kubectl("label", "node", case.node.name, f"{names.DOMAIN_LABEL}={uid}")
+    labels = [f"{names.DOMAIN_LABEL}={uid}", f"{names.CLIQUE_LABEL}={case.node.clique}"]
+    case.undo.callback(
+        case.user.kubectl, "label", "node", case.node.name, f"{names.DOMAIN_LABEL}-", f"{names.CLIQUE_LABEL}-"
+    )
+
+    def held() -> bool:
+        """By its daemon; before that, the plugin may take the label for nobody's, and off."""
+        case.user.kubectl("label", "--overwrite", "node", case.node.name, *labels)
+        return any(running(pod) for pod in daemons(case.user) if pod["metadata"]["labels"][names.DOMAIN_LABEL] == uid)
+
+    until("the other domain has the node", held, 30)
     case.start()
 
 
