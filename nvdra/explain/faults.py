@@ -189,7 +189,7 @@ FAULTS: Final = (
         POD,
         "429 Too Many Requests",
         "it is tried again by itself; if this lasts, give the driver a FlowSchema of its own",
-        rack_only="a priority level without shares still has a seat: half of the requests are served, and the worker runs",
+        rack_only="a priority level without shares still has one seat: half of the requests are served, which suffices",
     ),
     Fault(
         "other-namespace",

@@ -138,7 +138,7 @@ def indices(case: Case) -> dict[str, int]:
 @injection("imex-versions", nodes=2)
 def _imex_versions(case: Case) -> None:
     imex(case, version="570.86.15")
-    case.start(2)
+    case.run()  # until then they have not met
 
 
 @injection("peer-unreachable", nodes=2)
