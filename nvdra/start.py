@@ -5,6 +5,7 @@ being turned away and coming back a second later. It also goes without the comma
 """
 
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping
@@ -12,10 +13,12 @@ from collections.abc import Mapping
 from nvdra.api import names
 
 _WAITING_ROOM = 16
+_TOLD_TO_STOP = 128 + signal.SIGTERM
 
 
 def main() -> None:
     """Run the command that the arguments name."""
+    signal.signal(signal.SIGTERM, _nothing_begun)
     if sys.argv[1:] == ["imex-daemon", "run"]:
         door = opened(os.environ)
         from nvdra.apps.daemon import run_daemon
@@ -24,6 +27,11 @@ def main() -> None:
     from nvdra.cli import main as command_line
 
     command_line()
+
+
+def _nothing_begun(*_: object) -> None:
+    """Told to stop while we load. A container's first process would miss a signal that it handles only later."""
+    sys.exit(_TOLD_TO_STOP)
 
 
 def opened(environ: Mapping[str, str]) -> socket.socket | None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import random
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -27,6 +28,7 @@ from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
+SPREAD = 0.25
 WOKEN_AGAIN = (2.0, 30.0)
 """Seconds until waiting pods are woken again that could not be; from the first to the last pause."""
 
@@ -48,6 +50,7 @@ class Recovery:
     every: float = 60.0
     sure: float = 35.0
     """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
+    rng: random.Random = field(factory=a_generator)
     _missed: dict[str, float] = field(factory=dict, init=False)
     _swept: bool = field(default=False, init=False)
     quarantined: dict[str, str] = field(factory=dict, init=False)
@@ -95,7 +98,9 @@ class Recovery:
                 await self.sweep()
             except NvdraError as error:
                 log.info("sweep put off: %s", error)
-            await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
+            # in a rhythm of its own: thousands of plugins are started in the same minute
+            pause = self.every * self.rng.uniform(1 - SPREAD, 1 + SPREAD)
+            await asyncio.sleep(min(pause, self.sure) if self._missed else pause)
 
     async def wake_pending(self, registered: Callable[[], bool], told: asyncio.Event) -> None:
         """Each time that the kubelet registers us, which it says by `told`, until cancelled.

@@ -31,10 +31,15 @@ class RosterWatches:
     async def run(self) -> None:
         """Follow until cancelled. A watch that a defect ends takes us along: its workers would wait for ever."""
         async with asyncio.TaskGroup() as group:
-            while True:
-                self._adjust(group)
-                await self._wake.wait()
-                self._wake.clear()
+            try:
+                while True:
+                    self._adjust(group)
+                    await self._wake.wait()
+                    self._wake.clear()
+            finally:  # in their order, for a group ends its tasks in any: a storm repeats itself
+                for task in self._tasks.values():
+                    task.cancel()
+                await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def needed(self) -> set[str]:
         """Names of rosters: those of recorded claims, and of claims that are about to be."""

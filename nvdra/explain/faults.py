@@ -131,7 +131,7 @@ FAULTS: Final = (
         "image",
         "the IMEX daemons' image cannot be pulled",
         BOTH,
-        "ImagePullBackOff",
+        "ImagePull",  # ErrImagePull at first, then ImagePullBackOff, and so in turn
         "check the driver's image and its pull secrets",
     ),
     Fault(
@@ -189,6 +189,7 @@ FAULTS: Final = (
         POD,
         "429 Too Many Requests",
         "it is tried again by itself; if this lasts, give the driver a FlowSchema of its own",
+        rack_only="a priority level without shares still has one seat: half of the requests are served, which suffices",
     ),
     Fault(
         "other-namespace",

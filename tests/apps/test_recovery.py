@@ -1,6 +1,7 @@
 """What a plugin sweeps while it runs."""
 
 import asyncio
+import itertools
 import os
 
 from nvdra.adapters.cdi import CdiFolder
@@ -182,5 +183,30 @@ def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
         running.cancel()
         two = await little.hands.get(kinds.PODS, "two", "default")
         assert two.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
+
+    life()
+
+
+def test_nodes_that_started_together_do_not_ask_together(tmp_path):
+    """5,000 plugins of one release start in the same minute: each sweeps in its own rhythm, once a minute or so."""
+
+    @virtually
+    async def life():
+        _, recovery = await a_recovery(tmp_path)
+        recovery.store.drop(RECORDS, recovery.store.get(RECORDS, "u"))
+        seen = []
+
+        class Watched(Unreliable):
+            async def get(self, kind, *args, **named):
+                seen.append(asyncio.get_running_loop().time())
+                return await super().get(kind, *args, **named)
+
+        recovery.node = OwnNode(Watched(recovery.cluster), recovery.store, "node-1")
+        running = asyncio.create_task(recovery.run())
+        await asyncio.sleep(3600)
+        running.cancel()
+        pauses = [after - before for before, after in itertools.pairwise(seen)]
+        assert 45 <= min(pauses) <= max(pauses) <= 75.1
+        assert max(pauses) - min(pauses) > 15
 
     life()

@@ -43,7 +43,7 @@ def test_faults_of_one_node_are_named(bed: Cluster, user: User, all_gone: Callab
 
     with ThreadPoolExecutor() as threads:
         wrong = [text for texts in threads.map(lane, bed.layout.all_nodes) for text in texts]
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     all_gone()
 
 
@@ -56,7 +56,7 @@ def test_faults_of_more_are_named(bed: Cluster, user: User, all_gone: Callable[[
     for fault in faults:
         injection = INJECTIONS[fault.name]
         wrong += tried(Case(bed, user, fault, bed.layout.all_nodes[: injection.nodes]), injection)
-    assert wrong == []
+    assert not wrong, "\n".join(wrong)
     all_gone()
     until("the driver is ready", lambda: installation.ready(user), 60)
 

@@ -11,7 +11,7 @@ from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.meta import Meta
 from nvdra.api.objects import DaemonSet, NetworkPolicy, Packed
 from nvdra.api.quantity import same_amounts
-from nvdra.ports import Json
+from nvdra.ports import Json, PatchType
 
 AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
 """Until the daemon listens, for half a minute at most; then the probes tell what there is."""
@@ -145,10 +145,16 @@ def wanted_hash(daemon_set: Json) -> str:
     return str(daemon_set["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION])
 
 
-def is_of(spec: Mapping[str, object], hash_: str) -> bool:
-    """Whether a DaemonSet's pod template was made as the one with this hash."""
-    marks = {"template": {"metadata": {"annotations": {names.TEMPLATE_HASH_ANNOTATION: hash_}}}}
-    return covers(dict(spec), marks)
+def correction(spec: Mapping[str, object], uid: str, wanted: Json) -> tuple[Json | list[Json], PatchType]:
+    """How a DaemonSet becomes what it should be, if it is still the one with this uid: an apply may make another.
+
+    A pod template by other settings goes whole, for an apply keeps what it does not name.
+    """
+    marks = {"template": {"metadata": {"annotations": {names.TEMPLATE_HASH_ANNOTATION: wanted_hash(wanted)}}}}
+    if covers(dict(spec), marks):
+        return {**wanted, "metadata": {**wanted["metadata"], "uid": uid}}, "apply"
+    template = {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]}
+    return [{"op": "test", "path": "/metadata/uid", "value": uid}, template], "json"
 
 
 def _name(domain: ComputeDomain) -> str:

@@ -21,6 +21,8 @@ from nvdra.ports import WallClock
 
 MAX_LISTED_NODES = 2000
 """Above, the status lists IMEX domains only: one object has 1.5 MB, and every update goes to every watcher."""
+LONGEST_MESSAGE = 32768
+"""The API takes no longer one, and with it nothing of the whole status."""
 CALM = Pace(quiet=1.0, limit=3.0)
 
 
@@ -200,7 +202,10 @@ def _ready_message(seen: ComputeDomainSnapshot, told: Told) -> str:
 def _dated(condition: Condition, domain: ComputeDomain, now: str) -> Condition:
     before = domain.condition(condition.type)
     since = before.lastTransitionTime if before and before.status == condition.status else now
-    return attrs.evolve(condition, lastTransitionTime=since, observedGeneration=domain.metadata.generation)
+    message = condition.message[:LONGEST_MESSAGE]
+    return attrs.evolve(
+        condition, message=message, lastTransitionTime=since, observedGeneration=domain.metadata.generation
+    )
 
 
 def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:

@@ -154,8 +154,8 @@ class DaemonTemplate:
         await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
         try:
             self.ports.store.learn(kind, await self.ports.cluster.create(kind, wanted, self.ports.settings.namespace))
-        except AlreadyExists as error:
-            raise Again(str(error), after=1.0) from error
+        except AlreadyExists:
+            await _relabel(self.ports, kind, wanted)
 
     async def absent(self, seen: ComputeDomainSnapshot) -> None:
         await _delete_templates(self.ports, seen, seen.daemon_templates)
@@ -199,22 +199,16 @@ class DaemonSet:
     async def _create(self, wanted: Json) -> None:
         namespace = self.ports.settings.namespace
         try:
-            made = await self.ports.cluster.create(kinds.DAEMON_SETS, wanted, namespace)
-        except AlreadyExists as error:
-            raise Again(str(error), after=1.0) from error
-        self.ports.store.learn(kinds.DAEMON_SETS, made)
+            self.ports.store.learn(
+                kinds.DAEMON_SETS, await self.ports.cluster.create(kinds.DAEMON_SETS, wanted, namespace)
+            )
+        except AlreadyExists:
+            await _relabel(self.ports, kinds.DAEMON_SETS, wanted)
 
     async def _correct(self, existing: objects.DaemonSet, wanted: Json) -> None:
-        """What was changed is applied. A template by other settings goes whole: an apply keeps what is not named."""
         meta = existing.metadata
-        if manifests.is_of(existing.spec, manifests.wanted_hash(wanted)):
-            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, wanted, meta.namespace, how="apply")
-        else:
-            patch: list[Json] = [
-                {"op": "test", "path": "/metadata/uid", "value": meta.uid},
-                {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]},
-            ]
-            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how="json")
+        patch, how = manifests.correction(existing.spec, meta.uid, wanted)
+        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how=how)
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 
@@ -274,6 +268,13 @@ async def _delete_templates(
     for there in templates:
         await _strip(ports.cluster, kind, there.metadata)
         await ports.cluster.delete(kind, there.metadata.name, there.metadata.namespace, uid=there.metadata.uid)
+
+
+async def _relabel(ports: Ports, kind: Kind[Any], wanted: Json) -> None:
+    """By its name it is ours: our view is behind, or somebody took off the label that we watch by."""
+    meta = wanted["metadata"]
+    label = {"metadata": {"labels": {names.DOMAIN_LABEL: meta["labels"][names.DOMAIN_LABEL]}}}
+    ports.store.learn(kind, await ports.cluster.patch(kind, meta["name"], label, meta["namespace"]))
 
 
 async def _strip(cluster: Cluster, kind: Kind[Any], meta: Meta) -> None:

@@ -7,6 +7,7 @@ from attrs import field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import Roster
+from nvdra.api.membership import NAMED
 from nvdra.api.meta import Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
@@ -182,7 +183,9 @@ def _message(seen: ImexDomainSnapshot, drawn: Plan, formed: Finding) -> str:
 
 
 def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str], limit: int) -> str:
-    late = f"{', '.join(drawn.crowded)} cannot join: clique {seen.clique}"
+    rest = len(drawn.crowded) - NAMED
+    some = ", ".join(drawn.crowded[:NAMED]) + (f" and {rest} more" if rest > 0 else "")
+    late = f"{some} cannot join: clique {seen.clique}"
     if kept:
         held = "; ".join(f"{node}, {why}" for node, why in sorted(kept.items())[:3])
         return f"{late} has {limit} indices, and the last are kept for nodes that left: {held}"

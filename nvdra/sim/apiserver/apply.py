@@ -13,7 +13,7 @@ from nvdra.sim.apiserver.meta import stamp
 from nvdra.sim.apiserver.patches import clone
 from nvdra.sim.apiserver.requests import Writing
 from nvdra.sim.apiserver.resources import Ref
-from nvdra.sim.apiserver.status import StatusError, bad_request
+from nvdra.sim.apiserver.status import StatusError, bad_request, conflict
 
 if TYPE_CHECKING:
     from nvdra.sim.apiserver.store import ObjectStore
@@ -55,6 +55,9 @@ def _created(store: "ObjectStore", ref: Ref, patch: Json, of: tuple[Writing, Ite
     how, wanted = of
     body = clone(patch)
     body["metadata"] = {**(body.get("metadata") or {}), "name": ref.name}
+    if uid := body["metadata"].get("uid"):
+        why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+        raise conflict(ref.resource, ref.name, why)
     body["metadata"]["managedFields"] = [_record(ref, how, wanted, store.clock())]
     return store.create(ref, body, how)
 

@@ -15,6 +15,7 @@ _SIZE = re.compile(r"(\d+)/(\d+)")
 
 
 @click.command("scale")
+@click.option("--racks", multiple=True, help="NODES/CLIQUES where plugins and daemons are real, such as 18/1.")
 @click.option("--nodes", multiple=True, help="NODES/CLIQUES of one ComputeDomain, such as 1008/56; may be repeated.")
 @click.option("--over", multiple=True, type=float, help="Seconds over which they arrive; 0: at once; may be repeated.")
 @click.option("--domains", multiple=True, type=int, help="Provisioned ComputeDomains; may be repeated.")
@@ -51,7 +52,7 @@ def scale(**options: Any) -> None:
         assert saved is not None
         options["doc"].write_text(report.page(_read(saved)))
     elif wanted is None:
-        raise ConfigError("nothing to do: say --nodes, --domains, --plugins, or --all")
+        raise ConfigError("nothing to do: say --racks, --nodes, --domains, --plugins, or --all")
 
 
 async def _measured(wanted: Any, saved: Path | None) -> Any:
@@ -78,15 +79,18 @@ def _read(path: Path) -> Any:
 
 
 def _wanted(options: dict[str, Any]) -> Any:
+    from nvdra.sim.scale.racks import RACKS
     from nvdra.sim.scale.runs import ARRIVALS, DOMAINS, SIZES, Wanted
 
     everything = options["everything"]
-    sizes = tuple(_size(text) for text in options["nodes"]) or (SIZES if everything else ())
+    racks = tuple(_size("--racks", text) for text in options["racks"]) or (RACKS if everything else ())
+    sizes = tuple(_size("--nodes", text) for text in options["nodes"]) or (SIZES if everything else ())
     domains = options["domains"] or (DOMAINS if everything else ())
     plugins = options["plugins"] or ((1008,) if everything else ())
-    if not (sizes or domains or plugins):
+    if not (racks or sizes or domains or plugins):
         return None
     return Wanted(
+        racks=racks,
         sizes=sizes,
         arrivals=options["over"] or (ARRIVALS if everything else (0.0,)),
         domains=domains,
@@ -98,8 +102,8 @@ def _wanted(options: dict[str, Any]) -> Any:
     )
 
 
-def _size(text: str) -> tuple[int, int]:
+def _size(flag: str, text: str) -> tuple[int, int]:
     found = _SIZE.fullmatch(text)
     if found is None or not 0 < int(found[2]) <= int(found[1]):
-        raise ConfigError(f"--nodes {text!r} is not like 1008/56: nodes, and cliques that they are in")
+        raise ConfigError(f"{flag} {text!r} is not like 1008/56: nodes, and cliques that they are in")
     return int(found[1]), int(found[2])

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 Json = Mapping[str, Any]
 KEYS: Final[Mapping[str, tuple[str, ...]]] = {
+    "racks": ("nodes", "cliques"),
     "joins": ("nodes", "cliques", "arrive over, s"),
     "domains": ("domains",),
     "throttled": ("plugins", "requests taken a second, at most"),

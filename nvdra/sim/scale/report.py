@@ -7,11 +7,18 @@ from nvdra.sim.scale.ledger import KEYS
 
 Json = Mapping[str, Any]
 PARTS = (
+    ("racks", "Racks that join one ComputeDomain"),
     ("joins", "Nodes that join one ComputeDomain"),
     ("domains", "Many ComputeDomains in one controller"),
     ("throttled", "Plugins that start at once under 429"),
 )
 ABOUT = {
+    "racks": (
+        "`nvdra sim join`: every plugin, IMEX daemon and kubelet is there and does its work; they, the API server and"
+        " the controller are in one process. All workers come at once; 128 nodes in one clique are more than any"
+        " hardware has. Writes are counted from the first node label on, without Leases and Events; a note on a pod"
+        " tells a worker why it waits, or that it need not any more."
+    ),
     "joins": (
         "The controller is real and a process of its own. Nodes are scripted: each labels itself as the plugin does,"
         " watches its roster twice (plugin and daemon), and its daemon's pod is made, bound, given an address and made"
@@ -82,6 +89,8 @@ def _named(letter: str) -> str:
 
 def column(part: str, run: Json) -> str:
     """What a run is, over its column."""
+    if part == "racks":
+        return f"{_cell(run['nodes'])} nodes"
     if part != "joins":
         return f"{_cell(run[KEYS[part][0]])} {KEYS[part][0]}"
     over = run.get("arrive over, s") or 0

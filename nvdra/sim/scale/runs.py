@@ -11,6 +11,7 @@ from nvdra.sim.scale.domains import Many, ManyDomains
 from nvdra.sim.scale.joining import Joining
 from nvdra.sim.scale.place import Place
 from nvdra.sim.scale.proc import machine
+from nvdra.sim.scale.racks import RACKS, RackRun
 from nvdra.sim.scale.report import MACHINE, MEASURED
 from nvdra.sim.scale.throttled import Start, Throttled
 
@@ -25,6 +26,7 @@ DOMAINS = (100, 1000, 10_000)
 class Wanted:
     """What is to be run. `kubeconfig`: of an API server that is there; `pids`: its processes, for their CPU time."""
 
+    racks: Sequence[tuple[int, int]] = RACKS
     sizes: Sequence[tuple[int, int]] = SIZES
     arrivals: Sequence[float] = ARRIVALS
     domains: Sequence[int] = DOMAINS
@@ -57,6 +59,9 @@ async def run(wanted: Wanted, say: Say) -> AsyncIterator[tuple[str, Json]]:
 
 
 async def _runs(wanted: Wanted, say: Say) -> AsyncIterator[tuple[str, Json]]:
+    for nodes, cliques in wanted.racks if not wanted.kubeconfig else ():
+        say(f"{nodes} nodes in {cliques} cliques, all of them real")
+        yield "racks", await RackRun(nodes, cliques).run()
     for crowd in wanted.crowds():
         async with wanted.place() as place:
             yield "joins", await Joining(crowd, place, say).run()

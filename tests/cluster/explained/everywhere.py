@@ -7,45 +7,25 @@ from tests.cluster import audit, installation
 from tests.cluster.explained.cases import Case
 from tests.cluster.explained.injections import INJECTIONS, injection
 from tests.cluster.view import Json, running, until
-from tests.cluster.workloads import domain, worker
+from tests.cluster.workloads import domain
 
 __all__ = ["INJECTIONS"]
 DRIVER = ("-n", names.DRIVER_NAMESPACE)
 
 
-@injection("rbac", everywhere=True)
+@injection("rbac", everywhere=True, undo_first=True)
 def _rbac(case: Case) -> None:
     without(case, "clusterrole", "kubelet-plugin", "nodes", "patch")
     without(case, "role", "controller", "daemonsets", "create")
     case.start()
 
 
-@injection("rbac-reading", nodes=0, everywhere=True)
+@injection("rbac-reading", nodes=0, everywhere=True, undo_first=True)
 def _rbac_reading(case: Case) -> None:
     """A watch that is open goes on; who starts now may not begin one."""
     without(case, "clusterrole", "controller", "resourceslices", "list")
     restart_controller(case)
     case.create(domain(case.domain, 1))
-
-
-@injection("throttled", everywhere=True)
-def _throttled(case: Case) -> None:
-    """By priority and fairness, as API servers do it: a level without seats or queues for the plugins' account."""
-    case.create(domain(case.domain, 1))
-    (pod, *_) = installation.pods(case.user, "kubelet-plugin")
-    account = {"name": pod["spec"]["serviceAccountName"], "namespace": names.DRIVER_NAMESPACE}
-    what = {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"], "clusterScope": True, "namespaces": ["*"]}
-    rules = [{"subjects": [{"kind": "ServiceAccount", "serviceAccount": account}], "resourceRules": [what]}]
-    seats = {"nominalConcurrencyShares": 0, "lendablePercent": 0, "borrowingLimitPercent": 0}
-    level = {"type": "Limited", "limited": {**seats, "limitResponse": {"type": "Reject"}}}
-    schema = {"matchingPrecedence": 1, "priorityLevelConfiguration": {"name": "no-seats"}, "rules": rules}
-    until("the template", lambda: case.user.json("get", "resourceclaimtemplates")["items"], 20)
-    flow = {"apiVersion": "flowcontrol.apiserver.k8s.io/v1", "metadata": {"name": "no-seats"}}
-    case.undo.callback(case.user.kubectl, "delete", "flowschema/no-seats", "prioritylevelconfiguration/no-seats")
-    case.user.apply(
-        {**flow, "kind": "PriorityLevelConfiguration", "spec": level}, {**flow, "kind": "FlowSchema", "spec": schema}
-    )
-    case.create(worker(case.domain, case.node.number))
 
 
 @injection("clique-full", nodes=2, everywhere=True)

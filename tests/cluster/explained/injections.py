@@ -12,22 +12,25 @@ from tests.cluster.bed.cluster import run
 from tests.cluster.bed.hardware import Fabric
 from tests.cluster.explained.cases import Case, Injection
 from tests.cluster.image import NAME
-from tests.cluster.leftovers import PLUGIN
-from tests.cluster.life import rosters
-from tests.cluster.view import Json, until
+from tests.cluster.leftovers import PLUGIN as FOLDER
+from tests.cluster.life import daemons, rosters
+from tests.cluster.view import Json, running, until
 from tests.cluster.workloads import domain, worker
 
 Make = Callable[[Case], None]
 INJECTIONS: dict[str, Injection] = {}
 GFD_LABEL = "nvidia.com/gpu.clique"
+PLUGIN = "nvdra kubelet-plugin"
 IMEX = "nvdra.sim.imex imex"
 
 
-def injection(name: str, nodes: int = 1, *, everywhere: bool = False) -> Callable[[Make], Make]:
+def injection(
+    name: str, nodes: int = 1, *, everywhere: bool = False, undo_first: bool = False
+) -> Callable[[Make], Make]:
     """Register a function as the way to make a fault."""
 
     def add(make: Make) -> Make:
-        INJECTIONS[name] = Injection(make, nodes, everywhere)
+        INJECTIONS[name] = Injection(make, nodes, everywhere, undo_first)
         return make
 
     return add
@@ -95,7 +98,17 @@ def _node_taken(case: Case) -> None:
     case.create(domain(other, 2))
     case.undo.callback(case.user.kubectl, "delete", "computedomain", other, "--timeout=60s")
     uid = case.user.json("get", "computedomain", other)["metadata"]["uid"]
-    case.user.kubectl("label", "node", case.node.name, f"{names.DOMAIN_LABEL}={uid}")
+    labels = [f"{names.DOMAIN_LABEL}={uid}", f"{names.CLIQUE_LABEL}={case.node.clique}"]
+    case.undo.callback(
+        case.user.kubectl, "label", "node", case.node.name, f"{names.DOMAIN_LABEL}-", f"{names.CLIQUE_LABEL}-"
+    )
+
+    def held() -> bool:
+        """By its daemon; before that, the plugin may take the label for nobody's, and off."""
+        case.user.kubectl("label", "--overwrite", "node", case.node.name, *labels)
+        return any(running(pod) for pod in daemons(case.user) if pod["metadata"]["labels"][names.DOMAIN_LABEL] == uid)
+
+    until("the other domain has the node", held, 30)
     case.start()
 
 
@@ -125,7 +138,7 @@ def indices(case: Case) -> dict[str, int]:
 @injection("imex-versions", nodes=2)
 def _imex_versions(case: Case) -> None:
     imex(case, version="570.86.15")
-    case.start(2)
+    case.run()  # until then they have not met
 
 
 @injection("peer-unreachable", nodes=2)
@@ -206,12 +219,18 @@ def _no_majors(case: Case) -> None:
 @injection("corrupt-checkpoint")
 def _corrupt_checkpoint(case: Case) -> None:
     case.run()
-    (plugin,) = (p for p in installation.pods(case.user, "kubelet-plugin") if p["spec"]["nodeName"] == case.node.name)
     claim = case.pod(f"{case.domain}-{case.node.number}")["status"]["resourceClaimStatuses"][0]["resourceClaimName"]
     uid = case.user.json("get", "resourceclaim", claim)["metadata"]["uid"]
-    run(case.bed.on_node(case.node.number, "sh", "-c", f"echo '{{' > {PLUGIN}/claims/{uid}.json"))
-    processes.kill(case.bed, *processes.of_pod(case.bed, plugin, "nvdra kubelet-plugin"))
-    until("the plugin is back", lambda: processes.of_pod(case.bed, plugin, "nvdra kubelet-plugin"), 30)
+    run(case.bed.on_node(case.node.number, "sh", "-c", f"echo '{{' > {FOLDER}/claims/{uid}.json"))
+    restart_plugin(case)
+
+
+def restart_plugin(case: Case) -> None:
+    """Kill the first node's with SIGKILL; it is there again when the next one runs."""
+    (pod,) = (p for p in installation.pods(case.user, "kubelet-plugin") if p["spec"]["nodeName"] == case.node.name)
+    before = processes.of_pod(case.bed, pod, PLUGIN)
+    processes.kill(case.bed, *before)
+    until("the plugin is back", lambda: processes.of_pod(case.bed, pod, PLUGIN) not in ([], before), 30)
 
 
 @injection("other-namespace")

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from nvdra.api import kinds
 from nvdra.apps.controller import Controller
 from tests.builders import Little
 from tests.unreliable import Unreliable
@@ -44,3 +45,21 @@ async def test_many_nodes_are_given_back_together():
     assert len(await little.labelled(domain.metadata.uid)) == 40 - 16
     await asyncio.sleep(60)
     assert (eyes.most, await little.seen(domain)) == (16, None)
+
+
+@virtually
+async def test_what_is_said_of_many_nodes_fits_its_place():
+    """A clique id that far too many nodes claim to have, with long names: it is told, and no text outgrows the API."""
+    little = await Little.started()
+    asyncio.get_running_loop().create_task(Controller(little.client("controller"), wall=wall).run())
+    domain = await little.domain(nodes=160)
+    for number in range(160):
+        name = f"node-{number:03d}.{'.'.join(['rack' * 15] * 4)}"[:253]
+        await little.hands.create(kinds.NODES, {"metadata": {"name": name}})
+        await little.join(name, domain.metadata.uid)
+    await asyncio.sleep(60)
+    found = (await little.seen(domain)).condition("IndicesAvailable")
+    assert (found.status, found.reason) == ("False", "CliqueFull")
+    assert "node-018." in found.message
+    assert "and 139 more" in found.message
+    assert len(found.message) < 2000

@@ -5,8 +5,13 @@ import asyncio
 import pytest
 
 from nvdra.api import kinds, names
+from nvdra.domains.compute_domain.manifests import DaemonSettings, daemonset
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
+from nvdra.domains.compute_domain.things import Ports, things
+from nvdra.engine.store import Store
+from nvdra.errors import Conflict
 from tests.builders import GUIDE, OWN, RAW_DAEMON_SETS, RAW_TEMPLATES, Little
+from tests.nodes import Said
 from tests.virtual_time import virtually
 
 
@@ -35,6 +40,25 @@ async def test_a_daemonset_that_drifted_is_put_right(controlling):
     assert (little.store.counters.snapshot() - counts).total(agent="controller", verb="apply") == 0
 
 
+@pytest.mark.parametrize("label", [None, "another"])
+@pytest.mark.parametrize("kind", [RAW_DAEMON_SETS, RAW_TEMPLATES], ids=["DaemonSet", "template"])
+@virtually
+async def test_what_lost_its_label_is_found_again(controlling, kind, label):
+    """A child is watched by that label; whoever takes it off hides it, but for its name, which no other has."""
+    little = await Little.started()
+    controlling(little)
+    domain = await little.domain()
+    await asyncio.sleep(2)
+    name = names.daemonset_name(GUIDE, domain.metadata.uid)
+    await little.hands.patch(kind, name, {"metadata": {"labels": {names.DOMAIN_LABEL: label}}}, OWN)
+    await asyncio.sleep(3)
+    after = await little.hands.get(kind, name, OWN)
+    assert after["metadata"]["labels"][names.DOMAIN_LABEL] == domain.metadata.uid
+    await little.delete(domain)
+    await asyncio.sleep(10)
+    assert await little.left_of(domain.metadata.uid) == []
+
+
 @virtually
 async def test_a_setting_that_was_taken_back_is_gone(controlling):
     """What a newer release or other values do not ask for any more is asked of no new daemon of an old domain either."""
@@ -51,6 +75,23 @@ async def test_a_setting_that_was_taken_back_is_gone(controlling):
     counts = little.store.counters.snapshot()
     await asyncio.sleep(3600)
     assert (little.store.counters.snapshot() - counts).total(agent="controller", resource="daemonsets") == 0
+
+
+@virtually
+async def test_what_was_deleted_meanwhile_is_not_put_right():
+    """A view that is behind may find drift in a DaemonSet that is gone: putting that right must not make it again."""
+    little = await Little.started()
+    domain = await little.domain()
+    cluster = little.client("controller")
+    ports = Ports(cluster, Store(lambda _: None), Said())
+    body = daemonset(domain, DaemonSettings())
+    body["spec"]["updateStrategy"] = {"type": "RollingUpdate"}
+    drifted = await cluster.create(kinds.DAEMON_SETS, body, OWN)
+    await cluster.delete(kinds.DAEMON_SETS, drifted.metadata.name, OWN)
+    seen = ComputeDomainSnapshot(domain.metadata.uid, 0.0, domain, daemon_sets=(drifted,))
+    with pytest.raises(Conflict):
+        await things(ports)["daemonset"].present(seen)
+    assert await little.daemon_sets() == []
 
 
 @virtually

@@ -102,7 +102,9 @@ def test_finalizers_are_a_set(world):
 
 
 def test_preconditions_of_an_apply(world, refused):
-    """A uid in the body must be the object's."""
+    """A uid in the body must be the object's; where there is none, nothing is made."""
+    with refused(409, "Conflict"):
+        world.patch("configmaps", "a", config({"x": "1"}, uid="other"), "apply", manager="one")
     world.patch("configmaps", "a", config({"x": "1"}), "apply", manager="one")
     with refused(409, "Conflict"):
         world.patch("configmaps", "a", config({"x": "1"}, uid="other"), "apply", manager="one")

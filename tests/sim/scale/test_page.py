@@ -16,6 +16,7 @@ DOCS = Path(__file__).parents[3] / "docs"
 STAMP = {"measured": "2026-01-01", "machine": "2 Z80"}
 FIGURES = {
     "API server": "embedded",
+    "racks": [],
     "joins": [
         {"nodes": 1008, "cliques": 56, "writes by kind": {"create x": 56}, "bytes": None, **STAMP},
         {"nodes": 5040, "cliques": 280, "arrive over, s": 120.0, "writes by kind": {"create x": 280}, "bytes": 12.5}
@@ -49,7 +50,7 @@ def a_join(nodes, over, measured, **more):
 
 
 def at(server, *joins):
-    return {"API server": server, "joins": list(joins), "domains": [], "throttled": []}
+    return {"API server": server, "racks": [], "joins": list(joins), "domains": [], "throttled": []}
 
 
 def test_a_run_takes_the_place_of_the_same_run_only():

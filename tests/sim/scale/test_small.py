@@ -7,6 +7,7 @@ from nvdra.sim.scale.crowd import Crowd
 from nvdra.sim.scale.joining import Joining
 from nvdra.sim.scale.member import Member
 from nvdra.sim.scale.place import Place
+from nvdra.sim.scale.racks import RackRun
 from nvdra.sim.scale.seeding import seed
 from nvdra.sim.scale.throttled import Start, Throttled
 
@@ -34,6 +35,14 @@ async def test_a_member_holds_as_much_among_36_nodes_as_before(say):
     assert set(held) == {"controller", "kubelet-plugin", "imex-daemon"}
     assert all(memory["after"] > 10 for memory in held.values())
     assert held["kubelet-plugin"]["after"] <= held["kubelet-plugin"]["before"] + 3
+
+
+async def test_a_rack_of_real_nodes_is_counted():
+    """4 nodes in 2 cliques, each with its plugin and daemon: no more writes than allowed, and their kinds add up."""
+    found = await RackRun(4, 2).run()
+    assert sum(found["writes by kind"].values()) == found["writes of controller and plugins"] <= 4 + 5 * 2
+    assert found["writes by kind"]["kubelet-plugin patch nodes 200"] == 4
+    assert found["conflicts"] == 0
 
 
 async def test_a_restart_writes_nothing(place, say):
