@@ -45,7 +45,9 @@ def calls(socket: str) -> None:
             sys.stdout.flush()
 
 
-async def floors(kubeconfig: str, folder: Path, namespace: str, name: str, runs: int) -> tuple[list[float], list[float]]:
+async def floors(
+    kubeconfig: str, folder: Path, namespace: str, name: str, runs: int
+) -> tuple[list[float], list[float]]:
     """Of a Prepare: one GET and two synced files. Of an Unprepare: one synced file, and the removal of another."""
     client, files = KubeClient(load(kubeconfig), "bench", qps=10_000, burst=10_000), DiskFiles()
     one, two = folder / "bench-one", folder / "bench-two"

@@ -35,7 +35,9 @@ async def figures() -> Sequence[Figure]:
             claim = (await rig.claim_of("worker"))["metadata"]
             floors = await _floors(rig, claim)
             socket = f"{rig.plugin_folder('node-1')}/dra.sock"
-            calls = Calls(claim, await asyncio.create_subprocess_exec(*CALLER, "calls", socket, stdin=PIPE, stdout=PIPE))
+            calls = Calls(
+                claim, await asyncio.create_subprocess_exec(*CALLER, "calls", socket, stdin=PIPE, stdout=PIPE)
+            )
             try:
                 return await _calls(rig, calls, floors)
             finally:
