@@ -2,9 +2,9 @@
 
 import asyncio
 
-import attrs
 import pytest
 from attrs import define
+from msgspec.structs import replace
 
 from nvdra.api import kinds, names
 from nvdra.api.local import DAEMON_STATUSES, DISK_SPECS, DaemonStatus, DiskSpec
@@ -277,7 +277,7 @@ async def test_a_release_reads_the_roster_live():
     bench = await one_of_two(Unreliable)
     roster = (await bench.little.rosters())[CLIQUE]
     bench.plugin.cluster.blind.add("computedomaincliques")
-    bench.plugin.engine.store.put(kinds.ROSTERS, attrs.evolve(roster, formed=True, message="a dream"))
+    bench.plugin.engine.store.put(kinds.ROSTERS, replace(roster, formed=True, message="a dream"))
     await asyncio.sleep(3)
     assert not bench.plugin.disk.records["a"].released
 
