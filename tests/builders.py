@@ -25,6 +25,7 @@ CRDS: Kind[dict] = Kind(
     dict, "CustomResourceDefinition", "customresourcedefinitions", group="apiextensions.k8s.io", namespaced=False
 )
 RAW_DAEMON_SETS: Kind[dict] = Kind(dict, "DaemonSet", "daemonsets", group="apps")
+RAW_POLICIES: Kind[dict] = Kind(dict, "NetworkPolicy", "networkpolicies", group="networking.k8s.io")
 RAW_TEMPLATES: Kind[dict] = Kind(dict, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io")
 RAW_CLAIMS: Kind[dict] = Kind(dict, "ResourceClaim", "resourceclaims", group="resource.k8s.io")
 RAW_EVENTS: Kind[dict] = Kind(dict, "Event", "events")
@@ -126,6 +127,11 @@ class Little:
         status = {"phase": "Running", "podIP": address, "conditions": conditions}
         await self.hands.patch(kinds.PODS, name, {"status": status}, OWN, subresource="status")
 
+    async def note(self, node: str, text: str) -> None:
+        """What the plugin of that node writes on its daemon's pod."""
+        meta = {"annotations": {names.NOTE_ANNOTATION: text}}
+        await self.hands.patch(kinds.PODS, f"daemon-{node}", {"metadata": meta}, OWN)
+
     async def no_daemon(self, node: str) -> None:
         await self.hands.delete(kinds.PODS, f"daemon-{node}", OWN, grace=0)
 
@@ -154,6 +160,9 @@ class Little:
     async def daemon_sets(self) -> list[dict]:
         return list((await self.hands.list(RAW_DAEMON_SETS, OWN)).items)
 
+    async def policies(self) -> list[dict]:
+        return list((await self.hands.list(RAW_POLICIES, OWN)).items)
+
     async def pods(self) -> list[Pod]:
         return list((await self.hands.list(kinds.PODS, OWN)).items)
 
@@ -164,7 +173,7 @@ class Little:
         """Everything that carries the domain's label, daemons' pods aside: the DaemonSet controller takes those."""
         label = f"{names.DOMAIN_LABEL}={uid}"
         left = []
-        for kind in (kinds.NODES, kinds.DAEMON_SETS, kinds.CLAIM_TEMPLATES, kinds.ROSTERS):
+        for kind in (kinds.NODES, kinds.DAEMON_SETS, kinds.NETWORK_POLICIES, kinds.CLAIM_TEMPLATES, kinds.ROSTERS):
             found = await self.hands.list(kind, labels=label)
             left += [f"{kind.kind} {thing.metadata.path}" for thing in found.items]
         return left

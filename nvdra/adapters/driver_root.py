@@ -12,7 +12,7 @@ from typing import Final
 from attrs import field, frozen
 
 from nvdra.adapters.devnodes import device_number
-from nvdra.errors import Refused
+from nvdra.errors import Again, Refused
 from nvdra.node import DeviceNode, Edits, Mount
 
 LIBRARY_FOLDERS: Final = (
@@ -118,6 +118,15 @@ class DriverRoot:
 
 def daemon_edits(root: DriverRoot, device_root: Path | None = None) -> Edits:
     """What an IMEX daemon's container needs of the driver: programs, libraries, device nodes. Refused without IMEX."""
+    try:
+        return _daemon_edits(root, device_root or root.device_root)
+    except OSError as error:  # a driver that is being replaced: files vanish between two looks
+        raise Again(
+            f"driver root {root.on_host} (seen at {root.seen}) cannot be read: {error.strerror or error}"
+        ) from error
+
+
+def _daemon_edits(root: DriverRoot, device_root: Path) -> Edits:
     if root.binary(IMEX) is None:
         raise Refused(
             f"driver root {root.on_host} (seen at {root.seen}) has no {IMEX} in {', '.join(BINARY_FOLDERS)}: "
@@ -131,7 +140,7 @@ def daemon_edits(root: DriverRoot, device_root: Path | None = None) -> Edits:
     search = [f"LD_LIBRARY_PATH={':'.join(folders)}"] if folders else []
     return Edits(
         env=(NO_DEVICES, *search),
-        device_nodes=tuple(_device_nodes(device_root or root.device_root)),
+        device_nodes=tuple(_device_nodes(device_root)),
         mounts=tuple(_mount(root, found) for found in (*programs, *libraries)),
     )
 

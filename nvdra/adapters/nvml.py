@@ -36,7 +36,10 @@ class NvmlLibrary:
     async def read(self) -> NvmlReading:
         """Open, read, close, in a thread of its own. Never raises: what went wrong is in `error`."""
         if self._look is None or self._look.done():
-            self._look = _in_thread(self._read_now)
+            try:
+                self._look = _in_thread(self._read_now)
+            except RuntimeError as error:
+                return NvmlReading(error=f"NVML cannot be asked: {error}; is this node at its limit of processes?")
         # Shielded: whoever gives up, the next one finds the same look, and threads do not pile up behind a hanging one.
         done, _ = await asyncio.wait({self._look}, timeout=self.time_limit)
         if not done:
@@ -44,7 +47,10 @@ class NvmlLibrary:
         return self._look.result()
 
     def _read_now(self) -> NvmlReading:
-        path = self.root.library(NVML_LIBRARY)
+        try:
+            path = self.root.library(NVML_LIBRARY)
+        except OSError as error:  # it is being replaced, perhaps; a look that raised would never be done
+            return NvmlReading(error=f"driver root {self.root.on_host} (seen at {self.root.seen}): {error}")
         if path is None:
             return NvmlReading(
                 error=f"driver root {self.root.on_host} (seen at {self.root.seen}) has no {NVML_LIBRARY} in "

@@ -9,6 +9,7 @@ import ctypes
 import os
 import signal
 import subprocess
+import sys
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -122,6 +123,18 @@ class ChildProcess:
         self._on_line(text)
 
 
+def watch_without_threads() -> None:
+    """Before the loop runs: let the kernel tell of a child's end, where it can. From 3.12 on asyncio does so by itself.
+
+    A thread a child costs a start each few seconds, and cannot be had on a node at its limit of processes.
+    """
+    if sys.version_info >= (3, 12):
+        return
+    with contextlib.suppress(OSError):  # an old kernel, or a sandbox without pidfd_open
+        os.close(os.pidfd_open(os.getpid()))
+        asyncio.set_child_watcher(asyncio.PidfdChildWatcher())
+
+
 class AsyncProcesses:
     """Starts programs of this machine. `environment` replaces the inherited one when given."""
 
@@ -184,6 +197,11 @@ async def _launched(
         raise Refused(
             f"{argv[0]} cannot be started: {error.strerror}; is it built for this machine ({os.uname().machine})?",
             reason="ProgramNotExecutable",
+        ) from error
+    except RuntimeError as error:  # no thread to wait for its end; asyncio has ended it again
+        raise Refused(
+            f"{argv[0]} cannot be started: {error}; is this node, or its pod, at its limit of processes?",
+            reason="NoMoreProcesses",
         ) from error
 
 

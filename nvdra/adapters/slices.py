@@ -1,29 +1,48 @@
 """Our pool of devices in the API: ResourceSlices of this node, made to be exactly what was published.
 
 The kubelet wipes them (at its start, and when we were away for 30 s); a watch sees that and they are made anew at once.
-A watch only wakes: what is compared and written rests on a live list, so stale sight writes nothing wrong.
+One list, one watch, and one writer that rests on what they told: a start costs a list, a write and a watch.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
-from contextlib import suppress
-from typing import Final
+from typing import Final, Protocol
 
 from attrs import define, field, frozen
 
+from nvdra.adapters.kube.backoff import Backoff
+from nvdra.adapters.kube.reflector import Reflector
+from nvdra.adapters.looptime import a_generator
 from nvdra.api.kind import Kind
-from nvdra.api.kinds import NODES, RESOURCE_SLICES
+from nvdra.api.kinds import RESOURCE_SLICES
+from nvdra.api.objects import Node
 from nvdra.api.resources import Attribute, Device, Pool, ResourceSlice
-from nvdra.errors import Again, Conflict, Gone, NotFound, Refused
-from nvdra.ports import Cluster, Json, WatchEvent
+from nvdra.engine.queue import Key
+from nvdra.engine.store import Store
+from nvdra.errors import Again, ApiError, Conflict, NotFound, NotYet, Refused
+from nvdra.ports import Cluster, Json
 
 log = logging.getLogger(__name__)
 
 MAX_DEVICES: Final = 64
 """What one slice may hold in every version of Kubernetes, taints included."""
-ATTEMPTS: Final = 5
-RETRY_SECONDS: Final = 5.0
+QUIET_TRIES: Final = 4
+"""So many conflicts in a row are nothing to talk about: somebody wrote in between, and the watch tells what."""
+RETRY: Final = (0.5, 30.0)
+_POOL: Final = Key("slices", "pool")
+
+
+class Owner(Protocol):
+    """The Node that owns our slices."""
+
+    async def known(self) -> Node:
+        """As it was seen last; read when it was not seen yet."""
+        ...
+
+    async def read(self) -> Node:
+        """As it is."""
+        ...
 
 
 @frozen
@@ -35,69 +54,109 @@ class _Plan:
     generation: int
 
 
-@define
+@define(eq=False)
 class SlicePublisher:
-    """Publishes the one pool of `driver` on `node` in `version` of resource.k8s.io ("v1", "v1beta2", "v1beta1")."""
+    """Keeps the one pool of `driver` on `node` in `version` of resource.k8s.io ("v1", "v1beta2", "v1beta1")."""
 
     cluster: Cluster
     version: str
     node: str
     driver: str
-    retry: float = RETRY_SECONDS
+    owner: Owner
     _wanted: tuple[Device, ...] | None = field(default=None, init=False)
     _stored: tuple[Device, ...] | None = field(default=None, init=False)
-    _written: tuple[str, str] = field(default=("", ""), init=False)
-    _settled: bool = field(default=False, init=False)
-    _watched: bool = field(default=False, init=False)
-    _lock: asyncio.Lock = field(factory=asyncio.Lock, init=False)
+    _made: bool = field(default=False, init=False)
+    _doubtful: bool = field(default=False, init=False)
+    """A create got no answer: whether the slice is there is looked up before another is made."""
+    _there: Store = field(init=False)
+    _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
 
-    async def publish(self, devices: Sequence[Device]) -> None:
-        """Make the node's pool be exactly these devices, in this order; nothing is written when nothing differs."""
+    def __attrs_post_init__(self) -> None:
+        """Whatever becomes of our slices wakes the writer; so does the first complete list."""
+        self._there = Store(lambda _: self._wake.set())
+        self._there.concern(self._kind, lambda _: [_POOL])
+        self._there.impatient.add(_POOL)
+
+    def publish(self, devices: Sequence[Device]) -> None:
+        """The node's pool is to be exactly these devices, in this order; run() sees to it. The same again is free."""
         if len(devices) > MAX_DEVICES:
             raise Refused(
                 f"{len(devices)} devices of {self.driver}: more than {MAX_DEVICES} in a slice are not done yet"
             )
         wanted = _flat(devices)
-        if wanted == self._wanted and self._watched and self._settled:
-            return
         if wanted != self._wanted:
             self._wanted = self._stored = wanted
-        await self._sync()
+            self._wake.set()
 
     async def run(self) -> None:
-        """Follow our slices, and repair whatever happens to them. Runs until cancelled."""
-        clock = asyncio.get_running_loop().time
+        """Follow our slices, and keep them as they were published. Runs until cancelled."""
+        reflector = Reflector(self.cluster, self._kind, self._there, fields=self._selector)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(reflector.run())
+            group.create_task(self._keep())
+
+    async def _keep(self) -> None:
+        """The only writer. What failed is tried again, after the time that the server asked for if it did."""
+        backoff, tries, said = Backoff(*RETRY, a_generator()), 0, ""
         while True:
-            earliest = clock() + self.retry
+            await self._wake.wait()
+            self._wake.clear()
             try:
-                await self._follow()
-            except Gone:
-                pass  # list again
-            except (Again, Refused) as error:
-                log.warning("ResourceSlices of %s on %s: %s", self.driver, self.node, error)
-            finally:
-                self._watched = False
-            # A watch that lasted is followed by the next at once, one that broke off early is not.
-            await asyncio.sleep(max(0.0, earliest - clock()))
-
-    async def _follow(self) -> None:
-        """One list, one watch; returns when the server ends it."""
-        listing = await self.cluster.list(self._kind, fields=self._selector)
-        await self._repair()
-        self._watched = True
-        async for event in self.cluster.watch(self._kind, listing.version, fields=self._selector):
-            if event.type != "BOOKMARK" and not self._own(event):
-                self._settled = False
                 await self._repair()
-
-    def _own(self, event: WatchEvent[ResourceSlice]) -> bool:
-        """What we wrote and nobody has touched since: told to us by its answer already."""
-        meta = event.object.metadata
-        return event.type != "DELETED" and (meta.uid, meta.resourceVersion) == self._written
+            except (Again, Refused) as error:
+                tries += 1
+                if str(error) != said and not (isinstance(error, Conflict | NotFound) and tries <= QUIET_TRIES):
+                    said = str(error)
+                    log.warning("ResourceSlices of %s on %s: %s", self.driver, self.node, error)
+                backoff.at_least(getattr(error, "after", None) or 0.0)
+                await asyncio.sleep(backoff.next())
+                self._wake.set()
+            else:
+                backoff.reset()
+                tries, said = 0, ""
 
     async def _repair(self) -> None:
-        if self._wanted is not None:
-            await self._sync()
+        """Compare with what is known to be there, write what differs; a write on top of stale sight is a Conflict."""
+        if self._wanted is None:
+            return
+        try:
+            self._there.require(self._kind)
+        except NotYet:
+            return  # the first list wakes us
+        if self._doubtful:
+            await self._look()
+        plan = self._plan(self._there.all(self._kind))
+        for slice_ in plan.obsolete:
+            meta = slice_.metadata
+            await self.cluster.delete(self._kind, meta.name, uid=meta.uid, version=meta.resourceVersion)
+        if plan.keep is None:
+            await self._create(plan.generation)
+        elif self._differs(plan.keep, plan.generation):
+            await self._patch(plan.keep, plan.generation)
+
+    async def _look(self) -> None:
+        """Live, for what the watch has not told yet."""
+        for slice_ in (await self.cluster.list(self._kind, fields=self._selector)).items:
+            self._there.learn(self._kind, slice_)
+        self._doubtful = False
+
+    async def _create(self, generation: int) -> None:
+        body = await self._manifest(generation)
+        self._doubtful = True
+        try:
+            made = await self.cluster.create(self._kind, body)
+        except ApiError:
+            self._doubtful = False
+            raise
+        self._doubtful, self._made = False, True
+        self._adopt(made)
+
+    async def _patch(self, slice_: ResourceSlice, generation: int) -> None:
+        patch: Json = {
+            "metadata": {"resourceVersion": slice_.metadata.resourceVersion},
+            "spec": {"pool": self._pool(generation), "devices": self._devices()},
+        }
+        self._adopt(await self.cluster.patch(self._kind, slice_.metadata.name, patch))
 
     @property
     def _kind(self) -> Kind[ResourceSlice]:
@@ -106,33 +165,6 @@ class SlicePublisher:
     @property
     def _selector(self) -> str:
         return f"spec.driver={self.driver},spec.nodeName={self.node}"
-
-    async def _sync(self) -> None:
-        """One at a time, for two would both find nothing there and both create. Conflicts are looked at anew."""
-        async with self._lock:
-            self._settled = False
-            for _ in range(ATTEMPTS):
-                with suppress(Conflict, NotFound):
-                    await self._attempt()
-                    self._settled = True
-                    return
-        raise Again(f"ResourceSlices of {self.driver} on {self.node}: others keep writing to them")
-
-    async def _attempt(self) -> None:
-        there = await self.cluster.list(self._kind, fields=self._selector)
-        plan = self._plan(there.items)
-        for slice_ in plan.obsolete:
-            meta = slice_.metadata
-            await self.cluster.delete(self._kind, meta.name, uid=meta.uid, version=meta.resourceVersion)
-        if plan.keep is None:
-            self._adopt(await self.cluster.create(self._kind, await self._manifest(plan.generation)))
-        elif self._differs(plan.keep, plan.generation):
-            meta = plan.keep.metadata
-            patch: Json = {
-                "metadata": {"resourceVersion": meta.resourceVersion},
-                "spec": {"pool": self._pool(plan.generation), "devices": self._devices()},
-            }
-            self._adopt(await self.cluster.patch(self._kind, meta.name, patch))
 
     def _plan(self, there: Sequence[ResourceSlice]) -> _Plan:
         """The newest slice of our pool stays. The generation rises only where slices of the pool are replaced."""
@@ -158,11 +190,11 @@ class SlicePublisher:
         if stored not in (self._wanted, self._stored):
             log.warning("the API server keeps another ResourceSlice than was sent: %s, not %s", stored, self._wanted)
         self._stored = stored
-        self._written = (slice_.metadata.uid, slice_.metadata.resourceVersion)
+        self._there.learn(self._kind, slice_)
 
     async def _manifest(self, generation: int) -> Json:
-        try:
-            owner = await self.cluster.get(NODES, self.node)
+        try:  # a slice of ours that went may have gone with its owner
+            owner = await (self.owner.read() if self._made else self.owner.known())
         except NotFound as error:
             raise Again(f"no ResourceSlice without its owner: there is no Node {self.node}") from error
         return {

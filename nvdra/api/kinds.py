@@ -7,6 +7,7 @@ NODES = Kind(objects.Node, "Node", "nodes", namespaced=False)
 PODS = Kind(objects.Pod, "Pod", "pods")
 EVENTS = Kind(objects.Event, "Event", "events")
 DAEMON_SETS = Kind(objects.DaemonSet, "DaemonSet", "daemonsets", group="apps")
+NETWORK_POLICIES = Kind(objects.NetworkPolicy, "NetworkPolicy", "networkpolicies", group="networking.k8s.io")
 LEASES = Kind(objects.Lease, "Lease", "leases", group="coordination.k8s.io")
 RESOURCE_CLAIMS = Kind(resources.ResourceClaim, "ResourceClaim", "resourceclaims", group="resource.k8s.io")
 CLAIM_TEMPLATES = Kind(

@@ -63,12 +63,16 @@ class DiskSpec:
 
 @frozen
 class DaemonStatus:
-    """What the IMEX daemon of this node last wrote into its domain folder, for the plugin to pass on."""
+    """What the IMEX daemon of this node last wrote into its domain folder, for the plugin to pass on.
+
+    `awaited`: the reason is one that passes by itself, within a minute.
+    """
 
     domain: str
     state: str = ""
     ready: bool = False
     reason: str = ""
+    awaited: bool = False
 
     @property
     def path(self) -> str:

@@ -15,6 +15,12 @@ CLIQUE_ATTRIBUTE = "clique"
 
 MAKE_ROOM = "make room for it there, or let it ask for less (chart value imexDaemons.resources.requests)"
 CHECK_IMAGE = "check the driver's image and its pull secrets"
+WAITING = "WaitingForNodes"
+"""Reason of a domain that has not formed: nodes are missing, or have just come."""
+IN_TROUBLE = "NodesInTrouble"
+"""Reason of a domain that has not formed: some node is late for another reason."""
+_NO_POD = "has no IMEX daemon pod yet"
+_STARTING = "has an IMEX daemon that is starting"
 NAMED = 3
 """So many nodes are named; the others are counted."""
 
@@ -43,6 +49,11 @@ class Member:
             return f"Node {self.name} metadata.labels"
         where = f"{self.namespace}/{self.pod}" if self.namespace else self.pod
         return f"Pod {where} status.conditions[Ready]"
+
+    @property
+    def in_trouble(self) -> bool:
+        """It is not ready, and not because it has just come."""
+        return not self.ready and not self.why.startswith((_NO_POD, _STARTING))
 
     @property
     def fabric(self) -> bool:
@@ -109,7 +120,7 @@ def member_of(node: Node, published: ResourceSlice | None, pods: Iterable[Pod]) 
         return Member(name, clique, ready=True, trouble=trouble, claim=claim)
     pod = _current(pods, name)
     if pod is None:
-        return Member(name, clique, ready=False, why="has no IMEX daemon pod yet", trouble=trouble, claim=claim)
+        return Member(name, clique, ready=False, why=_NO_POD, trouble=trouble, claim=claim)
     ready = pod.ready and not pod.metadata.deleting
     why = "" if ready else _why_not_ready(pod)
     meta, note = pod.metadata, pod.metadata.annotations.get(names.NOTE_ANNOTATION, "")
@@ -122,10 +133,15 @@ def sources_of(members: Iterable[Member]) -> str:
     return ", ".join(member.source for member in islice(members, NAMED))
 
 
+def late_of(members: Iterable[Member]) -> list[Member]:
+    """Who is not ready, troubles first: of many only a few are named, and those that have just come are no news."""
+    return sorted((member for member in members if not member.ready), key=lambda member: not member.in_trouble)
+
+
 def waiting_text(wanted: int, members: Sequence[Member]) -> str:
-    """What a domain that has not formed waits for; "" when nothing."""
+    """What a domain that has not formed waits for, troubles first; "" when nothing."""
     ready = sum(member.ready for member in members)
-    late = [member for member in members if not member.ready]
+    late = late_of(members)
     missing = max(0, wanted - len(members))
     if not late and not missing:
         return ""
@@ -167,7 +183,7 @@ def _why_not_ready(pod: Pod) -> str:
     if unscheduled and unscheduled.status == "False":
         said = (unscheduled.message or unscheduled.reason).rstrip(".")
         return f"cannot run its IMEX daemon: {said}; {MAKE_ROOM}"
-    return f"has an IMEX daemon that is starting (pod {pod.metadata.name})"
+    return f"{_STARTING} (pod {pod.metadata.name})"
 
 
 def container_trouble(status: ContainerStatus) -> str:

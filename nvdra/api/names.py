@@ -10,7 +10,7 @@ RESOURCE_API_VERSIONS: Final = ("v1", "v1beta2", "v1beta1")
 DRIVER_NAMESPACE: Final = "nvidia-dra-driver-gpu"
 
 DOMAIN_LABEL: Final = "resource.nvidia.com/computeDomain"
-"""On nodes, daemon pods, DaemonSets, claim templates, rosters; its value is the ComputeDomain's uid."""
+"""On nodes, daemon pods, DaemonSets, policies, claim templates, rosters; its value is the ComputeDomain's uid."""
 CLIQUE_LABEL: Final = "resource.nvidia.com/computeDomain.cliqueID"
 """On rosters, daemon pods, and on nodes beside DOMAIN_LABEL where there is a fabric: daemons run only there."""
 WOKEN: Final = "woken "
@@ -61,7 +61,7 @@ def short_hash(text: str, length: int = _SUFFIX_LENGTH) -> str:
 
 
 def daemonset_name(domain_name: str, domain_uid: str) -> str:
-    """The guide's `imex-channel-injection-6k9sx`; also the name of the daemons' claim template."""
+    """The guide's `imex-channel-injection-6k9sx`; also the name of the daemons' claim template and network policy."""
     return f"{domain_name[:_MAX_BASE].rstrip('.-')}-{short_hash(domain_uid)}"
 
 

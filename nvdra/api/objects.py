@@ -198,8 +198,24 @@ class DaemonSet:
 
     def __attrs_post_init__(self) -> None:
         """As soon as it is decoded; msgspec knows no converters."""
-        if not isinstance(self.spec, Packed):
-            object.__setattr__(self, "spec", Packed(msgspec.json.encode(self.spec)))
+        _pack(self)
+
+
+@frozen
+class NetworkPolicy:
+    """A NetworkPolicy; `spec` as it came, to be held against the manifest that we want."""
+
+    metadata: Meta = Meta()
+    spec: Mapping[str, object] = field(factory=dict)
+
+    def __attrs_post_init__(self) -> None:
+        """As soon as it is decoded; msgspec knows no converters."""
+        _pack(self)
+
+
+def _pack(thing: DaemonSet | NetworkPolicy) -> None:
+    if not isinstance(thing.spec, Packed):
+        object.__setattr__(thing, "spec", Packed(msgspec.json.encode(thing.spec)))
 
 
 class EventSource(Struct, frozen=True, gc=False):

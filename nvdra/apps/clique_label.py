@@ -8,6 +8,7 @@ from attrs import define, field
 
 from nvdra.api import kinds, names
 from nvdra.api.local import READINGS
+from nvdra.apps.own_node import OwnNode
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
 from nvdra.errors import NotFound, NvdraError
@@ -22,7 +23,7 @@ class CliqueLabel:
 
     cluster: Cluster
     store: Store
-    node_name: str
+    node: OwnNode
     retry: float = 5.0
     _wake: asyncio.Event = field(factory=asyncio.Event)
 
@@ -38,7 +39,7 @@ class CliqueLabel:
             try:
                 await self.settle()
             except NvdraError as error:
-                log.warning("label %s of node %s not written: %s", names.GPU_CLIQUE_LABEL, self.node_name, error)
+                log.warning("label %s of node %s not written: %s", names.GPU_CLIQUE_LABEL, self.node.name, error)
                 await asyncio.sleep(self.retry)
                 continue
             await self._wake.wait()
@@ -48,16 +49,15 @@ class CliqueLabel:
         reading = self.store.get(READINGS, "node")
         if reading is None or not reading.clique.known:
             return
-        node = self.store.get(kinds.NODES, self.node_name)
         wanted = reading.clique.id or None
-        if node is not None and node.metadata.labels.get(names.GPU_CLIQUE_LABEL) == wanted:
-            return
         patch = {"metadata": {"labels": {names.GPU_CLIQUE_LABEL: wanted}}}
         try:
-            after = await self.cluster.patch(kinds.NODES, self.node_name, patch)
+            if (await self.node.known()).metadata.labels.get(names.GPU_CLIQUE_LABEL) == wanted:
+                return
+            after = await self.cluster.patch(kinds.NODES, self.node.name, patch)
         except NotFound:
             return  # the node is being removed, and we with it
-        log.info("node %s is labelled %s=%s", self.node_name, names.GPU_CLIQUE_LABEL, wanted)
+        log.info("node %s is labelled %s=%s", self.node.name, names.GPU_CLIQUE_LABEL, wanted)
         self.store.learn(kinds.NODES, after)
 
     def _changed(self, _: Any) -> list[Key]:

@@ -86,9 +86,8 @@ async def _client(options: dict[str, Any], component: str, observe: Callable[...
 @option("--image-pull-policy", "IMAGE_PULL_POLICY", "IfNotPresent", "Their pull policy.")
 @option("--cd-daemon-image-pull-secret-names", "CD_DAEMON_IMAGE_PULL_SECRET_NAMES", "", "Their pull secrets, by comma.")
 @option("--cd-daemon-priority-class", "CD_DAEMON_PRIORITY_CLASS", "", "Their priority class.")
-@option(
-    "--cd-daemon-resource-requests", "CD_DAEMON_RESOURCE_REQUESTS", "cpu=10m,memory=64Mi", "What they ask of a node."
-)
+@option("--cd-daemon-resource-requests", "CD_DAEMON_RESOURCE_REQUESTS", "cpu=10m,memory=64Mi", "Their requests.")
+@option("--network-policies/--no-network-policies", "NETWORK_POLICIES", True, "Make one for each ComputeDomain.")
 @option("--cd-daemon-log-level", "LOG_LEVEL_CD_DAEMON", "info", "Their log level.")
 @option("--max-nodes-per-imex-domain", "MAX_NODES_PER_IMEX_DOMAIN", names.MAX_NODES_PER_IMEX_DOMAIN, "Nodes a clique.")
 @option("--leader-election-enabled/--no-leader-election", "LEADER_ELECTION_ENABLED", False, "Elect a leader.")
@@ -124,6 +123,7 @@ async def _controller(options: dict[str, Any]) -> None:
             requests=_requests(options["cd_daemon_resource_requests"]),
             max_nodes=options["max_nodes_per_imex_domain"],
             log_level=options["cd_daemon_log_level"],
+            network_policy=options["network_policies"],
             resource_version=await resource_version(client, options["resource_api_version"]),
         )
         settings = ControllerSettings(

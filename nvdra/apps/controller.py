@@ -16,6 +16,7 @@ from nvdra.adapters.kube.reflector import Reflector
 from nvdra.api import kinds, names
 from nvdra.apps import statecharts
 from nvdra.apps.blindness import Blindness
+from nvdra.apps.farewells import Farewells
 from nvdra.domains.compute_domain import facts as domain_facts
 from nvdra.domains.compute_domain import snapshot as domain_snapshot
 from nvdra.domains.compute_domain import things as domain_things
@@ -95,20 +96,22 @@ class Controller:
         engine = Engine(clock, Recorder(self.meter))
         self.engine = engine
         self.watch_engine(engine)
-        self._bind(engine, announcer)
+        farewells = Farewells(self.cluster, kinds.RESOURCE_CLAIMS.at(self.settings.daemons.resource_version), announcer)
+        self._bind(engine, announcer, farewells)
         self.reflectors = self._reflectors(engine)
         async with asyncio.TaskGroup() as group:
             group.create_task(announcer.run())
+            group.create_task(farewells.run())
             for reflector in self.reflectors:
                 group.create_task(reflector.run())
             group.create_task(Blindness(self.reflectors, engine.store, announcer).run())
             group.create_task(engine.run(self.settings.workers))
 
-    def _bind(self, engine: Engine, announcer: Announcer) -> None:
+    def _bind(self, engine: Engine, announcer: Announcer, farewells: Farewells) -> None:
         daemons, override = self.settings.daemons, self.settings.statecharts
         domain_snapshot.declare(engine.store)
         imex_snapshot.declare(engine.store)
-        domain_ports = domain_things.Ports(self.cluster, engine.store, announcer, daemons)
+        domain_ports = domain_things.Ports(self.cluster, engine.store, farewells.deleted, daemons)
         imex_ports = imex_things.Ports(
             self.cluster, engine.store, announcer, self.wall, daemons.namespace, daemons.max_nodes
         )
@@ -118,7 +121,7 @@ class Controller:
                 statecharts.interpreter(domain_snapshot.KIND, override),
                 domain_facts.FACTS,
                 domain_things.things(domain_ports),
-                domain_snapshot.View().observe,
+                domain_snapshot.View(daemons.network_policy).observe,
                 StatusReport(domain_ports, self.wall),
                 title=lambda seen: seen.domain.metadata.path if seen.domain else "",
                 rest=domain_snapshot.rest,
@@ -146,6 +149,7 @@ class Controller:
         version = self.settings.daemons.resource_version
         label = names.DOMAIN_LABEL
         cluster, store = self.cluster, engine.store
+        policies = [Reflector(cluster, kinds.NETWORK_POLICIES, store, namespace=own, labels=label)]
         return [
             Reflector(cluster, kinds.COMPUTE_DOMAINS, store),
             Reflector(cluster, kinds.NODES, store, labels=label),
@@ -154,6 +158,7 @@ class Controller:
             Reflector(cluster, kinds.ROSTERS, store, namespace=own),
             Reflector(cluster, kinds.CLAIM_TEMPLATES.at(version), store, labels=label),
             Reflector(cluster, kinds.RESOURCE_SLICES.at(version), store, fields=f"spec.driver={names.CD_DRIVER}"),
+            *(policies if self.settings.daemons.network_policy else ()),
         ]
 
     def _routes(self) -> Mapping[str, Handler]:

@@ -18,7 +18,7 @@ from nvdra.adapters.http.connection import Endpoint, Unreachable
 from nvdra.adapters.imex.ctl import ImexCtl
 from nvdra.adapters.kube import config
 from nvdra.adapters.kube.client import KubeClient
-from nvdra.adapters.processes import AsyncProcesses
+from nvdra.adapters.processes import AsyncProcesses, watch_without_threads
 from nvdra.apps.daemon_settings import ImexDaemonSettings, settings_of
 from nvdra.apps.daemon_supervision import CLEAN, CONFIGURATION, ImexDaemon, last_words
 from nvdra.domains.imex_daemon.files import Paths
@@ -44,6 +44,7 @@ def run_daemon(environ: Mapping[str, str] = os.environ, door: socket.socket | No
         last_words(DiskFiles(), Paths(Path(environ.get("NVDRA_ROOT") or "/")), str(error))
         return CONFIGURATION
     linecache.clearcache()  # attrs leaves the text of every method that it wrote there, for debuggers: 0.4 MB
+    watch_without_threads()
     return asyncio.run(_run(settings, environ, door))
 
 

@@ -83,6 +83,7 @@ class Reading:
         await asyncio.gather(
             self._into(sight, kinds.NODES, labels=label),
             self._into(sight, kinds.DAEMON_SETS, self.namespace, labels=label),
+            self._into(sight, kinds.NETWORK_POLICIES, self.namespace, labels=label),
             self._into(sight, kinds.ROSTERS, self.namespace, labels=label),
             self._into(sight, templates, self.namespace, labels=label),
             self._into(sight, templates, sight.domain.metadata.namespace, labels=label),

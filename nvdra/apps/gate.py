@@ -139,7 +139,7 @@ class Gate:
         self._put(attrs.evolve(call, calling=calling))
         if call.kind == "channel":
             self.joined(call.uid)
-        hold = self.settings.hold if self.waker.allowed else HELD_WHEN_MUTE
+        hold = self.settings.hold if self.waker.allowed(self.engine.clock()) else HELD_WHEN_MUTE
         word = None
         try:
             word = await self.engine.until(key, _answerable, hold)

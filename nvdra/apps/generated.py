@@ -17,7 +17,7 @@ from nvdra.apps.statecharts import as_read, read_before
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
 from nvdra.errors import ConfigError
-from nvdra.explain.faults import FAULTS
+from nvdra.explain.faults import FAULTS, Fault
 
 _MARKED = re.compile(r"(<!-- generated: (\S+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
@@ -102,9 +102,13 @@ def _flag(option: click.Option) -> tuple[str, str, str, str]:
 
 def _faults() -> str:
     """What may be wrong: the same table that `nvdra explain` reads and that the tests act out."""
-    head = ("what is broken", "shown on", "it says", "and what to do")
-    rows = ((fault.broken, fault.shown, f"`{fault.says}`", f"`{fault.todo}`") for fault in FAULTS)
+    head = ("what is broken", "shown on", "it says", "and what to do", "tried on")
+    rows = ((fault.broken, fault.shown, f"`{fault.says}`", f"`{fault.todo}`", _tried(fault)) for fault in FAULTS)
     return _text(table(head, rows))
+
+
+def _tried(fault: Fault) -> str:
+    return f"rack only: {fault.rack_only}" if fault.rack_only else "rack and cluster"
 
 
 def _text(lines: Iterator[str]) -> str:

@@ -10,6 +10,7 @@ import attrs
 from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
+from nvdra.adapters.looptime import loop_time
 from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import names
 from nvdra.api.fabric import clique_of
@@ -34,7 +35,7 @@ log = logging.getLogger(__name__)
 
 LONGEST_REASON = 2000
 UNREGISTERED_EVERY = 0.1
-"""Seconds between two looks until the kubelet has registered us: devices are published at once then."""
+"""Seconds between two questions whether the kubelet has registered us: devices are published at once then."""
 
 
 @define(eq=False)
@@ -58,12 +59,19 @@ class Probe:
         """Until cancelled."""
         while True:
             await self.look()
+            await self._until_next()
+            self._now.clear()
+
+    async def _until_next(self) -> None:
+        """A look opens and closes NVML: until the kubelet knows us, only that is asked more often than ever."""
+        known, end = self.registered(), loop_time() + self.every
+        while (left := end - loop_time()) > 0 and self.registered() == known:
             try:
-                async with asyncio.timeout(self.every if self.registered() else UNREGISTERED_EVERY):
+                async with asyncio.timeout(left if known else min(left, UNREGISTERED_EVERY)):
                     await self._now.wait()
             except TimeoutError:
-                pass
-            self._now.clear()
+                continue
+            return
 
     async def look(self) -> None:
         """One look, stored and published when it differs from the last."""
@@ -83,10 +91,7 @@ class Probe:
         self.store.put(READINGS, reading)
         if not self.registered():
             return  # a pod that the kubelet cannot prepare yet would wait a minute and more for its next try
-        try:
-            await self.slices.publish(devices_of(reading))
-        except NvdraError as error:
-            log.warning("ResourceSlice not published: %s", error)
+        self.slices.publish(devices_of(reading))
 
 
 def devices_of(reading: NodeReading) -> tuple[Device, ...]:
@@ -129,6 +134,7 @@ class StatusFiles:
                 state=str(found.get("state", "")),
                 ready=found.get("ready") is True,
                 reason=str(found.get("reason", ""))[:LONGEST_REASON],
+                awaited=found.get("awaited") is True,
             )
             self.store.put(DAEMON_STATUSES, status)
 

@@ -22,6 +22,7 @@ from nvdra.apps.bystanders import Bystanders
 from nvdra.apps.clique_label import CliqueLabel
 from nvdra.apps.gate import Gate, GateSettings
 from nvdra.apps.hardware import CdiFiles, Probe, StatusFiles
+from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.apps.rosters import RosterWatches
 from nvdra.domains.channel_claim import facts as channel_facts
@@ -108,7 +109,9 @@ class KubeletPlugin:
         gate = self._bind(engine, announcer, paths, recovery)
         recovery.from_disk()
         bystanders = Bystanders(self.cluster, recovery.claims, settings.node_name, announcer)
-        slices = SlicePublisher(self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER)
+        slices = SlicePublisher(
+            self.cluster, settings.resource_version, settings.node_name, names.CD_DRIVER, recovery.node
+        )
         self.probe = Probe(
             self.hardware.nvml, self.hardware.proc, engine.store, slices, self._registered, settings.probe_every
         )
@@ -124,13 +127,13 @@ class KubeletPlugin:
             async with asyncio.TaskGroup() as group:
                 for work in (announcer, self.probe, slices, status_files, cdi_files, rosters, recovery, engine):
                     group.create_task(work.run())
-                group.create_task(recovery.wake_pending(self._registered))
+                group.create_task(recovery.wake_pending(self._registered, self.server.told))
                 group.create_task(bystanders.tell_quarantined(recovery.quarantined))
                 group.create_task(
                     bystanders.tell_unregistered(self._registered, self._registration_error, paths.registration)
                 )
                 if settings.label_clique:
-                    group.create_task(CliqueLabel(self.cluster, engine.store, settings.node_name).run())
+                    group.create_task(CliqueLabel(self.cluster, engine.store, recovery.node).run())
         finally:
             await self.server.stop()
             await http.stop()
@@ -144,7 +147,7 @@ class KubeletPlugin:
             cdi=CdiFolder(settings.cdi, self.files),
             files=self.files,
             domains=paths.folder / "domains",
-            node_name=settings.node_name,
+            node=OwnNode(self.cluster, engine.store, settings.node_name),
             claims=kinds.RESOURCE_CLAIMS.at(settings.resource_version),
             announcer=announcer,
             wall=self.wall,

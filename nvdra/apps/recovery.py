@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import attrs
@@ -10,21 +11,24 @@ from attrs import define, field
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
-from nvdra.adapters.looptime import loop_time
+from nvdra.adapters.kube.backoff import Backoff
+from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
 from nvdra.api.membership import leaving_patch
 from nvdra.api.records import ClaimRecord
 from nvdra.api.resources import ResourceClaim
-from nvdra.api.timestamps import rfc3339
+from nvdra.api.timestamps import micro_time
+from nvdra.apps.own_node import OwnNode
 from nvdra.engine.store import Store
-from nvdra.errors import Conflict, NotFound, NvdraError
+from nvdra.errors import Again, Conflict, Forbidden, NotFound, NvdraError
 from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 
 log = logging.getLogger(__name__)
 
-REGISTERED_EVERY = 0.2
+WOKEN_AGAIN = (2.0, 30.0)
+"""Seconds until waiting pods are woken again that could not be; from the first to the last pause."""
 
 
 @define(eq=False)
@@ -37,7 +41,7 @@ class Recovery:
     cdi: CdiFolder
     files: Folders
     domains: Path
-    node_name: str
+    node: OwnNode
     claims: Kind[ResourceClaim]
     announcer: Announcer
     wall: WallClock
@@ -45,6 +49,7 @@ class Recovery:
     sure: float = 35.0
     """Seconds that claim and pods must be gone: a pod deleted by force still runs while its kubelet ends it."""
     _missed: dict[str, float] = field(factory=dict, init=False)
+    _swept: bool = field(default=False, init=False)
     quarantined: dict[str, str] = field(factory=dict, init=False)
     """By the claim's uid, what became of a record that could not be read."""
 
@@ -57,7 +62,7 @@ class Recovery:
                 " the claim is prepared anew by itself; look at the node's disk"
             )
             self.quarantined[bad.path.name.partition(".")[0]] = text
-            about = Subject("v1", "Node", self.node_name, uid=self.node_name)
+            about = Subject("v1", "Node", self.node.name, uid=self.node.name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
@@ -92,26 +97,47 @@ class Recovery:
                 log.info("sweep put off: %s", error)
             await asyncio.sleep(min(self.every, self.sure) if self._missed else self.every)
 
-    async def wake_pending(self, registered: Callable[[], bool]) -> None:
-        """Once the kubelet knows us: pods whose first try met nobody would wait a minute and more for the next.
+    async def wake_pending(self, registered: Callable[[], bool], told: asyncio.Event) -> None:
+        """Each time that the kubelet registers us, which it says by `told`, until cancelled.
 
-        One list at each start; a touch of a pod that needs none makes the kubelet look at it, and nothing else.
+        Pods whose first try met nobody would wait a minute and more for the next. Once is not enough: a kubelet that
+        still dials our predecessor's socket registers us, drops us a moment later, and registers us again.
         """
-        while not registered():  # noqa: ASYNC110 - the gRPC service keeps what the kubelet said last; it has no event
-            await asyncio.sleep(REGISTERED_EVERY)
-        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{rfc3339(self.wall())}"}}}
-        try:
-            pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node_name},status.phase=Pending")
-            for pod in pods.items:
-                if pod.spec.resourceClaims and not pod.metadata.deleting:
+        while True:
+            await told.wait()
+            told.clear()
+            if registered():
+                await self._wake()
+
+    async def _wake(self) -> None:
+        backoff = Backoff(*WOKEN_AGAIN, a_generator())
+        while True:
+            try:
+                return await self._touch_waiting()
+            except Forbidden as error:
+                log.info("waiting pods are not woken, the kubelet tries again by itself: %s", error)
+                return None
+            except Again as error:
+                log.info("waiting pods were not woken yet: %s", error)
+                backoff.at_least(error.after or 0.0)
+            await asyncio.sleep(backoff.next())
+
+    async def _touch_waiting(self) -> None:
+        """One list; a touch of a pod that needs none makes the kubelet look at it, and nothing else."""
+        note = {"metadata": {"annotations": {names.NOTE_ANNOTATION: f"{names.WOKEN}{micro_time(self.wall())}"}}}
+        pods = await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node.name},status.phase=Pending")
+        for pod in pods.items:
+            if pod.spec.resourceClaims and not pod.metadata.deleting:
+                with suppress(NotFound):
                     await self.cluster.patch(kinds.PODS, pod.metadata.name, note, pod.metadata.namespace)
-        except NvdraError as error:
-            log.info("waiting pods were not woken, the kubelet tries again by itself: %s", error)
 
     async def sweep(self) -> None:
         """A label without a record, and records whose claim and pods are gone."""
         await self._stray_label()
-        for record in self.store.all(RECORDS):
+        records = self.store.all(RECORDS)
+        known = {record.uid for record in records}
+        self._missed = {uid: since for uid, since in self._missed.items() if uid in known}
+        for record in records:
             call = self.store.get(CALLS, record.uid)
             if record.leaving or (call and call.calling) or not await self._gone(record):
                 self._missed.pop(record.uid, None)
@@ -139,24 +165,27 @@ class Recovery:
 
     async def _stray_label(self) -> None:
         """Left by a record that was lost. It is taken off when no claim of its domain is allocated on this node."""
-        node = await self.cluster.get(kinds.NODES, self.node_name)
-        self.store.put(kinds.NODES, node)
+        node = await (self.node.read() if self._swept else self.node.known())
+        self._swept = True
         domain = node.metadata.labels.get(names.DOMAIN_LABEL)
-        if not domain or any(r.domain == domain for r in self.store.all(RECORDS)):
-            return
-        if any(call.domain == domain for call in self.store.all(CALLS)):
+        if not domain or self._used(domain):
             return
         claims = await self.cluster.list(self.claims, labels=f"{names.DOMAIN_LABEL}={domain}")
-        if any(self._here(claim) for claim in claims.items):
+        if self._used(domain) or any(self._here(claim) for claim in claims.items):  # a claim may have come meanwhile
             return
         log.warning("node label %s=%s stands for no claim: taken off", names.DOMAIN_LABEL, domain)
         try:
             patch = leaving_patch(domain)
-            self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node_name, patch, how="json"))
+            self.store.put(kinds.NODES, await self.cluster.patch(kinds.NODES, self.node.name, patch, how="json"))
         except Conflict:
             return  # somebody else's by now
+
+    def _used(self, domain: str) -> bool:
+        """Whether a claim that we know of is of that domain."""
+        recorded = any(record.domain == domain for record in self.store.all(RECORDS))
+        return recorded or any(call.domain == domain for call in self.store.all(CALLS))
 
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation
         results = allocation.devices.results if allocation else ()
-        return any(r.driver == names.CD_DRIVER and r.pool == self.node_name for r in results)
+        return any(r.driver == names.CD_DRIVER and r.pool == self.node.name for r in results)

@@ -29,16 +29,12 @@ class RosterWatches:
             self.store.concern(sort, self._changed)
 
     async def run(self) -> None:
-        """Follow until cancelled."""
-        try:
+        """Follow until cancelled. A watch that a defect ends takes us along: its workers would wait for ever."""
+        async with asyncio.TaskGroup() as group:
             while True:
-                self._adjust()
+                self._adjust(group)
                 await self._wake.wait()
                 self._wake.clear()
-        finally:
-            for task in self._tasks.values():
-                task.cancel()
-            await asyncio.gather(*self._tasks.values(), return_exceptions=True)
 
     def needed(self) -> set[str]:
         """Names of rosters: those of recorded claims, and of claims that are about to be."""
@@ -54,13 +50,13 @@ class RosterWatches:
         self._wake.set()
         return []
 
-    def _adjust(self) -> None:
+    def _adjust(self, group: asyncio.TaskGroup) -> None:
         needed = self.needed()
         for name in sorted(needed - set(self._tasks)):
             reflector = Reflector(
                 self.cluster, kinds.ROSTERS, self.store, namespace=self.namespace, fields=f"metadata.name={name}"
             )
-            self._tasks[name] = asyncio.create_task(reflector.run())
+            self._tasks[name] = group.create_task(reflector.run())
         for name in sorted(set(self._tasks) - needed):
             self._tasks.pop(name).cancel()
             for roster in self.store.all(kinds.ROSTERS):

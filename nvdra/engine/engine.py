@@ -41,6 +41,8 @@ class Cell:
     told: Told | None = None
     not_yet: str = ""
     title: str = ""
+    counted: bool = False
+    """The recorder knows it: what had ended when it was first seen is no news, and is counted nowhere."""
 
 
 def _place(key: Key) -> float:
@@ -148,8 +150,9 @@ class Engine:
         cell.not_yet = ""
         if leaf.name != cell.state:
             cell.title = domain.title(seen) or cell.title
-            if cell.state is not None or not leaf.final:  # what ended long ago and is seen again is no news
-                self.recorder.stepped(key, cell.state, step, now - cell.since, cell.title)
+            if cell.counted or not leaf.final:
+                self.recorder.stepped(key, cell.state if cell.counted else None, step, now - cell.since, cell.title)
+                cell.counted = True
             if cell.state is not None and leaf.announce:
                 domain.announce(seen, leaf.announce, leaf.about)
             cell.state, cell.since = leaf.name, now
@@ -219,7 +222,8 @@ class Engine:
         for delay in delays:
             self.queue.add_at(key, now + delay)
         if told.leaf.final and not errors:
-            self.recorder.forgot(key, told.leaf.name, now - cell.since)
+            if cell.counted:
+                self.recorder.forgot(key, told.leaf.name, now - cell.since)
             del self.cells[key]
         elif not errors:
             self.queue.add_at(key, now + domain.resync * (1 - SPREAD * _place(key)))

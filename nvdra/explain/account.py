@@ -82,7 +82,10 @@ class ConditionTold:
 
 @frozen
 class Account:
-    """All of it. `unread`: what the caller may not read, each with the answer; what rests on it is not known here."""
+    """All of it. `unread`: what the caller may not read, each with the answer; what rests on it is not known here.
+
+    `guard`: who may reach the daemons' IMEX ports.
+    """
 
     domain: str
     uid: str
@@ -93,6 +96,7 @@ class Account:
     todo: tuple[str, ...] = ()
     conditions: tuple[ConditionTold, ...] = ()
     lives: tuple[LifeTold, ...] = ()
+    guard: str = ""
     nodes: tuple[NodeTold, ...] = ()
     unplaced: tuple[PodTold, ...] = ()
     events: tuple[EventTold, ...] = ()

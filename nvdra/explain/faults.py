@@ -1,6 +1,7 @@
 """What may be wrong, as data: what is broken, where one sees it, by which words, and what to do next. Pure.
 
-The words are literal parts of what `kubectl describe` shows; tests/rack/faults injects each fault and looks for them.
+The words are literal parts of what `kubectl describe` shows; tests/rack/faults injects each fault and looks for them,
+and so does tests/cluster/explained on the test bed of a real cluster.
 """
 
 from collections.abc import Iterable
@@ -18,6 +19,8 @@ class Fault:
     shown: str
     says: str
     todo: str
+    rack_only: str = ""
+    """Why the test bed of the real cluster cannot play it; "" when it does, with the same words."""
 
 
 POD = "worker Pod"
@@ -66,6 +69,7 @@ FAULTS: Final = (
         BOTH,
         "CDI edits did not apply",
         "is CDI enabled in containerd (enable_cdi = true)?",
+        rack_only="containerd 2.4, which the bed runs, cannot be told to leave CDI off",
     ),
     Fault(
         "clique-full",

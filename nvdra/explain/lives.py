@@ -23,7 +23,13 @@ RESTS_ON: Final[Mapping[str, Mapping[str, Collection[str]]]] = {
         "formed": (kinds.NODES.kind, kinds.PODS.kind),
         "all_ready": (kinds.NODES.kind, kinds.PODS.kind),
         "degraded": (kinds.NODES.kind, kinds.PODS.kind),
-        "drained": (kinds.CLAIM_TEMPLATES.kind, kinds.DAEMON_SETS.kind, kinds.NODES.kind, kinds.ROSTERS.kind),
+        "drained": (
+            kinds.CLAIM_TEMPLATES.kind,
+            kinds.DAEMON_SETS.kind,
+            kinds.NETWORK_POLICIES.kind,
+            kinds.NODES.kind,
+            kinds.ROSTERS.kind,
+        ),
     },
     "imex-domain": {
         "deleting": (),

@@ -15,6 +15,7 @@ from nvdra.engine.queue import Key
 from nvdra.explain.account import Account, EventTold, LifeTold, NodeTold, PodTold
 from nvdra.explain.details import claim_told, condition_told, event_told, since, since_ready, stands, texts_of
 from nvdra.explain.faults import todo_of
+from nvdra.explain.guard import guard_told
 from nvdra.explain.lives import Rules
 from nvdra.explain.sight import Sight
 
@@ -56,6 +57,7 @@ class Telling:
             todo=todo_of(texts_of(waits, conditions, nodes, unplaced, events)),
             conditions=conditions,
             lives=lives,
+            guard=self._guard(snapshot),
             nodes=nodes,
             unplaced=unplaced,
             events=events,
@@ -66,6 +68,11 @@ class Telling:
         subject = f"ComputeDomain {self.domain.metadata.path}"
         told = self.rules[domain_snapshot.KIND].life_of(snapshot, subject, ready.reason if ready else "")
         return evolve(told, since=since(self.domain, ready))
+
+    def _guard(self, snapshot: domain_snapshot.ComputeDomainSnapshot) -> str:
+        if kinds.NETWORK_POLICIES.kind in self.sight.unread:
+            return "not known: its network policy could not be read"
+        return guard_told(snapshot)
 
     def _cliques(self) -> Iterable[LifeTold]:
         store, uid = self.sight.store, self.domain.metadata.uid

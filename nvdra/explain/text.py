@@ -39,6 +39,7 @@ def _lines(account: Account) -> Iterator[str]:
         yield from _field("not read", unread, 2)
     for life in account.lives:
         yield from ("", *_life(life, account.now))
+    yield from ("", *_field("IMEX ports", account.guard, 0, 12)) if account.guard else ()
     if account.nodes:
         yield from ("", "nodes")
         yield from _nodes(account)

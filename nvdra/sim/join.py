@@ -13,6 +13,7 @@ from nvdra.api.computedomain import ComputeDomain
 from nvdra.api.kind import Kind
 from nvdra.api.kinds import COMPUTE_DOMAINS, PODS, RESOURCE_SLICES
 from nvdra.errors import NvdraError
+from nvdra.sim import manifests
 from nvdra.sim.apiserver.counters import Counts
 from nvdra.sim.instances import launcher
 from nvdra.sim.rack import Rack, RackSettings
@@ -117,15 +118,7 @@ class _Race:
         await self.rack.cluster.create(_DOMAINS, body, "default")
 
     async def _create_worker(self, node: str) -> None:
-        claim = {"name": "channel", "resourceClaimTemplateName": f"{DOMAIN}-channel"}
-        container = {
-            "name": "worker",
-            "image": "worker",
-            "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 9999 & wait"],
-            "resources": {"claims": [{"name": "channel"}]},
-        }
-        spec = {"nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container], "resourceClaims": [claim]}
-        body = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"worker-{node}"}, "spec": spec}
+        body = manifests.worker(f"worker-{node}", node, f"{DOMAIN}-channel")
         await self.rack.cluster.create(_PODS, body, "default")
 
     async def _domain(self) -> ComputeDomain:

@@ -1,4 +1,4 @@
-"""Ends a process of the driver with kill -9 at given steps of its statecharts, each once. For racks under test.
+"""Ends a process of the driver with kill -9 at given steps of its statecharts, each once. For tests.
 
 The file that NVDRA_SIM_KILL_AT names has one place a line: `life leaf point`. The point is `entered` (the leaf is
 known, nothing of it was done) or a thing (its order was just carried out, the next was not). A hit takes its line out.
@@ -17,6 +17,8 @@ from nvdra.engine.recorder import Recorder
 
 VARIABLE = "NVDRA_SIM_KILL_AT"
 ENTERED = "entered"
+KILLED = 128 + signal.SIGKILL
+"""The exit code by which a container runtime tells a process that was killed."""
 
 
 @frozen
@@ -70,13 +72,19 @@ class Places:
         return True
 
 
+def _end() -> None:
+    """As kill -9 does it. A container's first process cannot be killed from inside: it goes as suddenly by itself."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    os._exit(KILLED)
+
+
 def arm(path: Path) -> None:
     """Make this process end at the places of that file."""
     places, told = Places(path), Recorder.stepped
 
     def at(key: Key, leaf: str, point: str) -> None:
         if places.take(Place(key.kind, leaf, point)):
-            os.kill(os.getpid(), signal.SIGKILL)
+            _end()
 
     def stepped(self: Recorder, key: Key, source: str | None, step: Step, seconds: float, title: str = "") -> None:
         told(self, key, source, step, seconds, title)

@@ -54,6 +54,19 @@ def device_classes() -> list[Json]:
     ]
 
 
+def worker(name: str, node: str, template: str) -> Json:
+    """A pod on that node that holds a channel of the workload template, and stays."""
+    container = {
+        "name": "worker",
+        "image": "worker",
+        "command": ["sh", "-c", "trap 'exit 0' TERM; sleep 9999 & wait"],
+        "resources": {"claims": [{"name": "channel"}]},
+    }
+    claim = {"name": "channel", "resourceClaimTemplateName": template}
+    spec = {"nodeSelector": {"kubernetes.io/hostname": node}, "containers": [container], "resourceClaims": [claim]}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}
+
+
 def controller_pod(max_nodes: int) -> Json:
     """The controller: a bare pod, as the rack has no Deployments."""
     return {

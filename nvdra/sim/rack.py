@@ -24,7 +24,7 @@ from nvdra.sim.kube.controlplane import ControlPlane
 from nvdra.sim.kube.kubelet.settings import Settings
 from nvdra.sim.kube.nodes import NodeSpec, RackNode, Surroundings
 from nvdra.sim.kube.runtime.commands import Commands
-from nvdra.sim.kube.runtime.containers import Loopback
+from nvdra.sim.kube.runtime.containers import Container, Loopback
 from nvdra.sim.kube.runtime.mpirun import ImexView
 from nvdra.sim.kube.runtime.running import Launcher
 from nvdra.sim.kube.world import RackWorld
@@ -42,7 +42,10 @@ CONTROL_PLANE_NODE = "control-plane-1"
 
 @frozen
 class RackSettings:
-    """How a rack is run. `launcher` makes a Launcher from the kubeconfig's path; the default starts processes."""
+    """How a rack is run. `launcher` makes a Launcher from the kubeconfig's path; the default starts processes.
+
+    `governed`: label selector of the nodes and pods that its control plane is for; somebody else plays the rest.
+    """
 
     topology: Topology = field(factory=Topology)
     kubelet: Settings = field(factory=Settings)
@@ -50,6 +53,7 @@ class RackSettings:
     root: Path | None = None
     port: int = 0
     install_driver: bool = True
+    governed: str = ""
 
 
 @define(eq=False, repr=False)
@@ -77,7 +81,7 @@ class Rack:
         await self._basics()
         workers = dict(self.settings.topology.workers())
         cliques = {name: clique_of(fabric) for name, fabric in workers.items() if fabric}
-        self.control_plane = ControlPlane(self.cluster, cliques)
+        self.control_plane = ControlPlane(self.cluster, cliques, self.settings.governed)
         await self.control_plane.start()
         await self._nodes(workers)
         if self.settings.install_driver:
@@ -108,6 +112,13 @@ class Rack:
     def real_devices(self) -> bool:
         """Whether device nodes are real here; else marked plain files stand for them."""
         return may_mknod(self.root)
+
+    def container(self, node: str, pod: str, name: str) -> Container | None:
+        """That container of a pod whose name begins so, on that node."""
+        for sandbox in self.nodes[node].runtime.sandboxes.values():
+            if sandbox.pod[1].startswith(pod) and name in sandbox.containers:
+                return sandbox.containers[name]
+        return None
 
     async def _basics(self) -> None:
         for name in ("default", "kube-system", names.DRIVER_NAMESPACE):

@@ -1,17 +1,22 @@
 """What a plugin sweeps while it runs."""
 
 import asyncio
+import os
 
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
 from nvdra.adapters.files import DiskFiles
-from nvdra.api import kinds
-from nvdra.api.local import CALLS, RECORDS
+from nvdra.adapters.kube.events import EventAnnouncer
+from nvdra.api import kinds, names
+from nvdra.api.local import CALLS, RECORDS, Call
 from nvdra.api.records import ClaimRecord, PodRef
+from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
+from nvdra.errors import NotFound
 from tests.builders import Little
 from tests.nodes import Said
+from tests.unreliable import Unreliable
 from tests.virtual_time import virtually, wall
 
 
@@ -23,7 +28,9 @@ async def a_recovery(folder) -> tuple[Little, Recovery]:
     cluster = little.client("plugin")
     records, cdi = Records(folder, "boot"), CdiFolder(folder / "cdi")
     claims = kinds.RESOURCE_CLAIMS
-    recovery = Recovery(cluster, store, records, cdi, files, folder / "domains", "node-1", claims, Said(), wall)
+    recovery = Recovery(
+        cluster, store, records, cdi, files, folder / "domains", OwnNode(cluster, store, "node-1"), claims, Said(), wall
+    )
     return little, recovery
 
 
@@ -61,5 +68,119 @@ def test_a_claim_that_is_back_is_kept(tmp_path):
         await asyncio.sleep(200)
         assert recovery.store.get(CALLS, "u") is None
         running.cancel()
+
+    life()
+
+
+def test_waiting_pods_are_woken_at_each_registration(tmp_path):
+    """A kubelet that drops us and registers us again refuses pods in between: they are woken again, in the same second too."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        spec = {
+            "containers": [{"name": "c", "image": "i"}],
+            "nodeName": "node-1",
+            "resourceClaims": [{"name": "channel", "resourceClaimName": "a"}],
+        }
+        await little.hands.create(kinds.PODS, {"metadata": {"name": "worker"}, "spec": spec}, "default")
+        told, notes = asyncio.Event(), []
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        for _ in range(3):
+            told.set()
+            await asyncio.sleep(0.2)
+            pod = await little.hands.get(kinds.PODS, "worker", "default")
+            notes.append(pod.metadata.annotations[names.NOTE_ANNOTATION])
+        running.cancel()
+        assert len(set(notes)) == 3
+
+    life()
+
+
+def test_a_claim_that_went_its_usual_way_is_missed_no_more(tmp_path):
+    """Released by its kubelet after the sweep had missed it: nothing of it is remembered, and sweeps are seldom again."""
+
+    @virtually
+    async def life():
+        _, recovery = await a_recovery(tmp_path)
+        await recovery.sweep()
+        assert recovery._missed.keys() == {"u"}
+        recovery.store.drop(RECORDS, recovery.store.get(RECORDS, "u"))
+        await recovery.sweep()
+        assert not recovery._missed
+
+    life()
+
+
+def test_a_claim_that_comes_while_the_sweep_looks_keeps_its_label(tmp_path):
+    """A label that stood for no claim stands for one by the time that the API server has answered: it is left alone."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        recovery.store.drop(RECORDS, recovery.store.get(RECORDS, "u"))
+        await little.join("node-1", "d")
+
+        class Slow(Unreliable):
+            async def list(self, kind, *args, **named):
+                found = await super().list(kind, *args, **named)
+                recovery.store.put(CALLS, Call("new", "default", "b", domain="d"))
+                return found
+
+        recovery.cluster = Slow(recovery.cluster)
+        await recovery.sweep()
+        assert await little.labelled("d") == ["node-1"]
+
+    life()
+
+
+def test_any_name_of_a_file_can_be_told(tmp_path):
+    """A record's file with a name that is no text is set aside and told; its Event can be sent."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        (tmp_path / "claims").mkdir()
+        (tmp_path / "claims" / os.fsdecode(b"\xff.json")).write_text("{}")
+        announcer = EventAnnouncer(little.client("plugin"), "plugin", wall=wall)
+        recovery.announcer = announcer
+        telling = asyncio.create_task(announcer.run())
+        recovery.from_disk()
+        await announcer.flush(5)
+        assert not telling.done()
+        assert [event["reason"] for event in await little.events()] == ["ClaimRecordQuarantined"]
+        telling.cancel()
+
+    life()
+
+
+def test_a_pod_that_ends_meanwhile_keeps_no_other_asleep(tmp_path):
+    """Waiting pods are woken one after the other: one that is gone by its turn does not leave the next ones waiting."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_recovery(tmp_path)
+        spec = {
+            "nodeName": "node-1",
+            "containers": [{"name": "c", "image": "i"}],
+            "resourceClaims": [{"name": "c", "resourceClaimName": "x"}],
+        }
+        for name in ("one", "two"):
+            await little.hands.create(kinds.PODS, {"metadata": {"name": name}, "spec": spec}, "default")
+
+        class Late(Unreliable):
+            async def patch(self, kind, name, *args, **named):
+                if name == "one":
+                    raise NotFound("pods one not found", code=404)
+                return await super().patch(kind, name, *args, **named)
+
+        recovery.cluster = Late(recovery.cluster)
+        told = asyncio.Event()
+        told.set()
+        running = asyncio.create_task(recovery.wake_pending(lambda: True, told))
+        await asyncio.sleep(1)
+        running.cancel()
+        two = await little.hands.get(kinds.PODS, "two", "default")
+        assert two.metadata.annotations[names.NOTE_ANNOTATION].startswith(names.WOKEN)
 
     life()

@@ -14,6 +14,7 @@ PARTS: dict[str, Callable[[], Sequence[Figure]]] = {
     "prepare": lambda: asyncio.run(prepare.figures()),
     "waits": lambda: asyncio.run(waits.figures()),
     "memory": lambda: asyncio.run(processes.memory()),
+    "thousand": lambda: asyncio.run(processes.thousand()),
     "starts": processes.starts,
 }
 

@@ -12,12 +12,16 @@ from collections.abc import Sequence
 from attrs import frozen
 
 from nvdra.sim.rack import Rack, RackSettings
+from nvdra.sim.scale.crowd import Crowd
+from nvdra.sim.scale.member import Member
 from nvdra.sim.topology import Topology
 from tests.bench.table import Figure, resident
 from tests.rack.rig import Rig
 
 RUNS = 25
 REST = 5.0
+THOUSAND = Crowd(1008, 56, limit=600)
+MIB = 2**20 / 1e6
 GO_MEMORY = {"controller": "46 MB", "kubelet-plugin": "57 MB (with the GPU plugin 120 MB)", "imex-daemon": "42 MB"}
 AIMS = {"imex-daemon": "aim 30 MB", "kubelet-plugin": "aim 75 MB, both drivers"}
 CHARTS = "from nvdra.apps.statecharts import interpreter"
@@ -59,6 +63,19 @@ async def memory() -> Sequence[Figure]:
             GO_MEMORY[name],
         )
         for name, mb in held.items()
+    ]
+
+
+async def thousand(crowd: Crowd = THOUSAND) -> Sequence[Figure]:
+    """A member of a large ComputeDomain, and the controller of it: some seconds at rest once its worker runs."""
+    held = await Member(crowd, lambda line: print(f"bench: {line}", file=sys.stderr)).run()
+    return [
+        Figure(
+            f"{name}: resident memory after {crowd.nodes:,} nodes",
+            f"{memory['after'] * MIB:.1f} MB",
+            f"{memory['before'] * MIB:.1f} MB before" if memory["before"] else "",
+        )
+        for name, memory in held.items()
     ]
 
 

@@ -9,6 +9,7 @@ from nvdra.api import kinds, names
 from nvdra.api.fabric import Clique
 from nvdra.api.local import READINGS, NodeReading
 from nvdra.apps.clique_label import CliqueLabel
+from nvdra.apps.own_node import OwnNode
 from nvdra.engine.store import Store
 from nvdra.errors import Again
 from tests.builders import CLIQUE, OTHER_CLIQUE, Little
@@ -20,7 +21,8 @@ NODE = "n1"
 async def labelling(little: Little, cluster=None):
     """The part at work, with the store of its plugin."""
     store = Store(lambda _: None)
-    part = CliqueLabel(cluster or little.client("plugin"), store, NODE, retry=0.01)
+    one = cluster or little.client("plugin")
+    part = CliqueLabel(one, store, OwnNode(one, store, NODE), retry=0.01)
     task = asyncio.ensure_future(part.run())
     yield store
     task.cancel()
@@ -91,6 +93,9 @@ class _Away:
     def __init__(self, cluster):
         self.cluster, self.left = cluster, 2
 
+    async def get(self, *words, **more):
+        return await self.cluster.get(*words, **more)
+
     async def patch(self, *words, **more):
         if self.left:
             self.left -= 1
@@ -105,8 +110,8 @@ async def test_nothing_is_written_that_is_so(known: bool):
     await little.node(NODE, gfd=CLIQUE)
     version = (await little.nodes())[NODE].metadata.resourceVersion
     store = Store(lambda _: None)
-    part = CliqueLabel(little.client("plugin"), store, NODE)
-    store.put(kinds.NODES, (await little.nodes())[NODE])
+    client = little.client("plugin")
+    part = CliqueLabel(client, store, OwnNode(client, store, NODE))
     if known:
         read(store, CLIQUE)
     await part.settle()

@@ -10,6 +10,7 @@ from nvdra.api import names
 from nvdra.sim import manifests
 from tests.chart import helm, strict, tools
 from tests.chart.helm import GUIDE, NAMESPACE, SERVED, objects, one, pod_of, rendered
+from tests.chart.roles import rules
 
 pytestmark = pytest.mark.chart
 HELMS = list(tools.WHEELS)
@@ -149,12 +150,11 @@ def test_the_plugin_sees_the_hosts_folders_at_their_own_paths():
 
 
 def test_imex_daemons_are_as_the_chart_says():
-    """What the values say of IMEX daemons reaches the controller, whose manifests fit the policy and the account."""
+    """What the values say of IMEX daemons reaches the controller, whose manifests fit the account."""
     text = rendered(
         "imexDaemons.resources.requests.cpu=2", "image.tag=x", "image.pullPolicy=Never", "imagePullSecrets[0].name=s"
     )
     found = helm.environment(pod_of(one(text, "Deployment"))["containers"][0])
-    policy = one(text, "NetworkPolicy", "-imex-daemon")["spec"]
 
     assert (found["CD_DAEMON_RESOURCE_REQUESTS"], found["IMAGE_NAME"], found["IMAGE_PULL_POLICY"]) == (
         "cpu=2,memory=64Mi",
@@ -163,9 +163,22 @@ def test_imex_daemons_are_as_the_chart_says():
     )
     assert found["CD_DAEMON_IMAGE_PULL_SECRET_NAMES"] == "s"
     assert found["CD_DAEMON_PRIORITY_CLASS"] == one(text, "PriorityClass")["metadata"]["name"]
-    assert policy["podSelector"]["matchExpressions"] == [{"key": names.DOMAIN_LABEL, "operator": "Exists"}]
-    ports = [[p["port"] for p in rule["ports"]] for rule in policy["ingress"]]
-    assert ports == [[names.IMEX_SERVER_PORT, names.IMEX_COMMAND_PORT], [names.HEALTH_PORT]]
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+def test_network_policies_are_the_controllers(wanted: bool):
+    """The chart makes none for IMEX daemons; the controller is told whether to, and has the right only then."""
+    text = rendered(f"imexDaemons.networkPolicy.enabled={str(wanted).lower()}")
+    granted = [rule for rule in rules(text) if "networkpolicies" in rule.resources]
+
+    assert helm.environment(pod_of(one(text, "Deployment"))["containers"][0])["NETWORK_POLICIES"] == str(wanted).lower()
+    assert {verb for rule in granted for verb in rule.verbs} == (
+        {"list", "watch", "create", "patch", "delete"} if wanted else set()
+    )
+    assert {(rule.account.rpartition("-")[2], rule.namespace) for rule in granted} == (
+        {("controller", helm.NAMESPACE)} if wanted else set()
+    )
+    assert [o for o in objects(text) if o["kind"] == "NetworkPolicy"] == []
 
 
 def test_a_priority_class_of_ones_own():

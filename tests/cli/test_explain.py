@@ -12,6 +12,7 @@ from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.config import load
 from nvdra.api import kinds, names
 from nvdra.apps.explain import account_of, place_of, shown
+from nvdra.domains.compute_domain.manifests import network_policy
 from nvdra.errors import ConfigError
 from nvdra.sim.apiserver.faults import Rule
 from nvdra.sim.apiserver.server import ApiServer, kubeconfig
@@ -102,6 +103,31 @@ async def test_nodes_are_told_with_their_daemons(scene):
     assert account.todo == ("see who listens there (ss -ltnp on the node) and stop it",)
 
 
+async def test_who_may_reach_the_daemons_is_told(scene):
+    """By the domain's network policy, which may be there, not be there, be changed, or not be read."""
+    little, server, file = scene
+    assert (await explained(file)).guard == ""  # no daemons, nothing to reach
+    uid = (await little.hands.get(kinds.COMPUTE_DOMAINS, "cd", "default")).metadata.uid
+    labels = {names.DOMAIN_LABEL: uid}
+    pod = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+    spec = {"selector": {"matchLabels": labels}, "template": pod}
+    owner = await little.hands.create(
+        kinds.DAEMON_SETS, {"metadata": {"name": "d", "labels": labels}, "spec": spec}, OWN
+    )
+    assert (await explained(file)).guard.startswith("open to every pod")
+    policy = network_policy(uid, owner)
+    await little.hands.create(kinds.NETWORK_POLICIES, policy, OWN)
+    account = await explained(file)
+    assert account.guard.startswith(f"open to this domain's daemons only, by NetworkPolicy {OWN}/d")
+    assert f"IMEX ports {account.guard}" in " ".join(shown(account, "text").split())
+    await little.hands.patch(kinds.NETWORK_POLICIES, "d", {"spec": {"ingress": [{}]}}, OWN)
+    assert (await explained(file)).guard.startswith(f"NetworkPolicy {OWN}/d was changed by somebody")
+    server.faults.order(Rule("forbidden", resource="networkpolicies", agent="nvdra-explain"))
+    account = await explained(file)
+    assert account.guard.startswith("not known")
+    assert fact(account, "drained").holds is None
+
+
 async def test_a_worker_without_a_node_is_told_with_the_schedulers_word(scene):
     """It is found by the claim template that it names; what to do is said where nothing else is wrong."""
     little, _, file = scene
@@ -157,6 +183,7 @@ async def test_who_may_read_one_namespace_only_is_told_what_is_there(scene):
     kinds_unread = {unread.partition(":")[0] for unread in account.unread}
     assert kinds_unread == {
         "Node", "Pod", "DaemonSet", "ComputeDomainClique", "ResourceClaimTemplate", "ResourceSlice", "ResourceClaim", "Event",
+        "NetworkPolicy",
     }  # fmt: skip
     assert life(account, "compute-domain").state == "not known"
 

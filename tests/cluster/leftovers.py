@@ -47,7 +47,7 @@ def in_the_api(user: User) -> list[str]:
     """Objects and labels."""
     found = user.json("get", "computedomains,computedomaincliques,resourceclaims,resourceclaimtemplates", "-A")["items"]
     found += user.json("get", "nodes", "-l", names.DOMAIN_LABEL)["items"]
-    found += user.json("get", "pods,daemonsets", "-A", "-l", names.DOMAIN_LABEL)["items"]
+    found += user.json("get", "pods,daemonsets,networkpolicies", "-A", "-l", names.DOMAIN_LABEL)["items"]
     return [f"{item['kind']} {item['metadata']['name']}" for item in found]
 
 

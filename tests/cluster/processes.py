@@ -1,5 +1,6 @@
 """The processes of pods on the bed, as it counts: one process namespace holds those of both nodes."""
 
+import signal
 import subprocess
 from typing import Any
 
@@ -15,6 +16,6 @@ def of_pod(bed: Cluster, pod: dict[str, Any], words: str) -> list[str]:
     return sorted(in_pod & set(named.split()))
 
 
-def kill(bed: Cluster, *pids: str) -> None:
-    """SIGKILL."""
-    run(bed.on_node(1, "kill", "-9", *pids))
+def kill(bed: Cluster, *pids: str, number: int = signal.SIGKILL) -> None:
+    """SIGKILL, or another signal."""
+    run(bed.on_node(1, "kill", f"-{number}", *pids))

@@ -15,9 +15,10 @@ from tests.e2e.place import GUIDE, Place
 
 GUIDES = ("imex-channel-injection", "imex-channel-0")
 SETS: Kind[Json] = Kind(dict, "DaemonSet", "daemonsets", group="apps")
+POLICIES: Kind[Json] = Kind(dict, "NetworkPolicy", "networkpolicies", group="networking.k8s.io")
 TEMPLATES: Kind[Json] = Kind(dict, "ResourceClaimTemplate", "resourceclaimtemplates", group="resource.k8s.io")
 SLICES: Kind[Json] = Kind(dict, "ResourceSlice", "resourceslices", group="resource.k8s.io", namespaced=False)
-FILMED = (DOMAINS, ROSTERS, NODES, PODS, SETS, CLAIMS, TEMPLATES, SLICES, EVENTS)
+FILMED = (DOMAINS, ROSTERS, NODES, PODS, SETS, POLICIES, CLAIMS, TEMPLATES, SLICES, EVENTS)
 _LISTS_BY = ("type", "name", "key", "topologyKey")
 
 

@@ -25,7 +25,6 @@ BY_CHANCE = (
     "daemon Pod: Warning Unhealthy by kubelet",
     # deleted together: which of label, DaemonSet and claim goes first is a race of agents that know nothing of each other
     "daemon DaemonSet: Normal SuccessfulDelete by *",
-    "worker *: Warning ComputeDomainDeletedInUse by *",
     "*: is being deleted",
     "*: Ready False *",
     "*: Provisioned False *",

@@ -21,6 +21,15 @@ async def test_a_final_state_is_forgotten(room):
 
 
 @virtually
+async def test_who_leaves_was_counted_in(room):
+    """What is at its end when it is first seen was never counted as there, so it is not counted out either."""
+    room.starts()
+    room.put(gone=True)
+    await asyncio.sleep(1)
+    assert (room.meter.moves, room.engine.cells) == ([], {})
+
+
+@virtually
 async def test_not_yet_orders_nothing(room):
     """Without a snapshot nothing is ordered or reported; the key waits for news, and looks now and then."""
     room.starts()

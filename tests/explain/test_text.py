@@ -22,6 +22,7 @@ ACCOUNTS = st.builds(
     since=st.just("2026-11-25T10:43:07Z"),
     now=st.just(1_795_600_000.0),
     waits=WORDS,
+    guard=WORDS,
     lives=LIVES,
     nodes=NODES,
     unplaced=PODS,

@@ -13,7 +13,7 @@ from attrs import define
 from nvdra.api import names
 from nvdra.api.kind import Kind
 from nvdra.errors import NotFound
-from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, CLAIMS, EVENTS, NODES, PODS, SLICES
+from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, CLAIMS, EVENTS, NETWORK_POLICIES, NODES, PODS, SLICES
 from nvdra.sim.kube.runtime.containers import Container
 from nvdra.sim.rack import Rack
 
@@ -180,7 +180,7 @@ class Sights:
 
     async def leftovers(self) -> list[str]:
         """Objects, labels and files that are there after everything was deleted; what is going is still there."""
-        found = [f"{o['metadata']['name']} ({k.kind})" for k in (DOMAINS, ROSTERS, CLAIMS, CLAIM_TEMPLATES)
+        found = [f"{o['metadata']['name']} ({k.kind})" for k in (DOMAINS, ROSTERS, CLAIMS, CLAIM_TEMPLATES, NETWORK_POLICIES)
                  for o in await self.all(k)]  # fmt: skip
         found += [p["metadata"]["name"] for p in await self.all(PODS, OWN, names.DOMAIN_LABEL)]
         found += [f"label on {n['metadata']['name']}" for n in await self.all(NODES, labels=names.DOMAIN_LABEL)]
@@ -208,10 +208,9 @@ class Sights:
 
     def container(self, node: str, pod: str, name: str) -> Container:
         """The newest container of a pod whose name begins so, on that node."""
-        for sandbox in self.rack.nodes[node].runtime.sandboxes.values():
-            if sandbox.pod[1].startswith(pod) and name in sandbox.containers:
-                return sandbox.containers[name]
-        raise AssertionError(f"no container {name} of {pod} on {node}")
+        found = self.rack.container(node, pod, name)
+        assert found is not None, f"no container {name} of {pod} on {node}"
+        return found
 
     def plugin(self, node: str = "node-1") -> Container:
         """The node's plugin."""

@@ -2,7 +2,7 @@
 
 from nvdra.api import names
 from nvdra.engine import engine
-from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, DAEMON_SETS, PODS
+from nvdra.sim.kube.kinds import CLAIM_TEMPLATES, DAEMON_SETS, NETWORK_POLICIES, PODS
 from tests.rack.rig import DOMAINS, OWN, ROSTERS
 
 SOON = 10.0
@@ -10,10 +10,10 @@ SOON = 10.0
 
 
 async def test_children_deleted_by_hand_come_back_within_seconds(raised):
-    """Both claim templates and the DaemonSet are made anew, and the next worker finds everything in place."""
+    """Both claim templates, DaemonSet and network policy are made anew, and the next worker finds everything in place."""
     rig = await raised(1)
     await rig.create_domain()
-    before = await rig.until("three children", lambda: _children(rig))
+    before = await rig.until("four children", lambda: _children(rig))
     for kind, name, namespace in before:
         await rig.delete(kind, name, namespace=namespace)
 
@@ -48,6 +48,26 @@ async def test_a_changed_daemonset_is_put_right_and_running_daemons_are_left_alo
     assert (await rig.daemons())[0]["metadata"]["uid"] == pod["metadata"]["uid"]
     assert rig.daemon("node-1") is container
     assert container.ended is None
+
+
+async def test_a_widened_network_policy_is_put_right(raised):
+    """Within seconds and with one write; it names this domain's daemons, and goes with the domain."""
+    rig = await raised(1)
+    uid = await rig.create_domain()
+    mine = (await rig.until("its policy", lambda: rig.all(NETWORK_POLICIES, OWN, names.DOMAIN_LABEL)))[0]
+    name = mine["metadata"]["name"]
+    assert mine["spec"]["podSelector"] == {"matchLabels": {names.DOMAIN_LABEL: uid}}
+    before = rig.rack.api.counters.snapshot()
+    await rig.patch(NETWORK_POLICIES, name, {"spec": {"ingress": [{}]}}, OWN)
+
+    async def right():
+        return (await rig.get(NETWORK_POLICIES, name, OWN))["spec"] == mine["spec"]
+
+    await rig.until("it is as it was", right, SOON)
+    spent = rig.rack.api.counters.snapshot() - before
+    assert spent.total(agent="nvdra-controller", resource="networkpolicies", code=200) == 1
+    await rig.delete_all()
+    await rig.clean()
 
 
 async def test_a_roster_deleted_by_hand_is_rebuilt_with_the_same_indices(raised):
@@ -117,14 +137,14 @@ async def test_a_template_written_by_hand_counts_as_foreign(raised, monkeypatch)
 
 
 async def _children(rig):
-    """Uids of the three children by kind, name and namespace; empty while one is missing or going."""
+    """Uids of the four children by kind, name and namespace; empty while one is missing or going."""
     found = {}
-    for kind in (DAEMON_SETS, CLAIM_TEMPLATES):
+    for kind in (DAEMON_SETS, NETWORK_POLICIES, CLAIM_TEMPLATES):
         for there in await rig.all(kind, labels=names.DOMAIN_LABEL):
             if "deletionTimestamp" not in there["metadata"]:
                 meta = there["metadata"]
                 found[(kind, meta["name"], meta["namespace"])] = meta["uid"]
-    return found if len(found) == 3 else {}
+    return found if len(found) == 4 else {}
 
 
 async def _daemon_set(rig):

@@ -1,7 +1,8 @@
 """The end of a ComputeDomain, with and without workloads on it."""
 
 from nvdra.api import names
-from nvdra.sim.kube.kinds import PODS
+from nvdra.apps.farewells import GRACE
+from nvdra.sim.kube.kinds import EVENTS, PODS
 from tests.rack.rig import DOMAINS
 
 
@@ -13,7 +14,7 @@ async def test_deleted_under_running_workloads_it_goes_and_names_them(raised):
     await rig.create_worker("b", "node-2")
     await rig.running("a", "b")
     await rig.delete(DOMAINS, "cd")
-    said = await rig.said("cd", "deleted while in use: a, b lose their IMEX daemons now", "ComputeDomainDeletedInUse")
+    said = await rig.said("cd", "deleted while in use: a, b have lost their IMEX daemons", "ComputeDomainDeletedInUse")
     assert said["type"] == "Warning"
 
     async def ended():
@@ -28,6 +29,25 @@ async def test_deleted_under_running_workloads_it_goes_and_names_them(raised):
     assert await rig.runs("a", "b")()
     assert len(rig.records("node-1")) == 1, "the claim is still the worker's"
     await rig.delete(PODS, "a", "b")
+    await rig.clean()
+
+
+async def test_deleted_together_nobody_is_warned(raised):
+    """`kubectl delete -f` of domain and pods is how everybody ends: pods that end by themselves are no news."""
+    rig = await raised(2)
+    await rig.create_domain(wanted=2)
+    await rig.create_worker("a", "node-1")
+    await rig.create_worker("b", "node-2")
+    await rig.running("a", "b")
+    await rig.delete(DOMAINS, "cd")
+    await rig.delete(PODS, "a", "b")
+    await rig.until("it is gone", lambda: _absent(rig))
+    await rig.until("the workers are gone", lambda: _no_pod(rig, "a"))
+
+    async def silence():
+        return not [e for e in await rig.all(EVENTS) if e["reason"] == "ComputeDomainDeletedInUse"]
+
+    await rig.stays("no Warning", silence, GRACE + 1)
     await rig.clean()
 
 

@@ -2,12 +2,16 @@
 
 import asyncio
 import contextlib
+import logging
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
-from nvdra.adapters.http.connection import Connection, Endpoint, Head, Lost, Unreachable, connect
+from nvdra.adapters.http.connection import Connection, Endpoint, Head, Lost, Unreachable, Untrusted, connect
+from nvdra.errors import ConfigError
+
+_log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024 * 1024
 IDEMPOTENT = frozenset({"GET", "HEAD", "PUT", "DELETE", "OPTIONS"})
@@ -171,8 +175,20 @@ class HttpClient:
                 connection = await connect(self.endpoint)
         except TimeoutError as error:
             raise Lost(f"no connection within {self.limits.connect_seconds:g} s") from error
+        except Untrusted:
+            self._trust_anew()  # for the next try
+            raise
         self._open.add(connection)
         return connection
+
+    def _trust_anew(self) -> None:
+        """A cluster may replace its authority while we run, and we may run for a year."""
+        if self.endpoint.renew is None:
+            return
+        try:
+            self.endpoint = evolve(self.endpoint, tls=self.endpoint.renew())
+        except ConfigError as error:
+            _log.warning("going on with the last certificate authority: %s", error)
 
     def _reuse(self) -> Connection | None:
         """The connection used last, as it is the least likely to have been closed."""

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import h11
 from attrs import define, field, frozen
@@ -28,15 +28,20 @@ class Lost(Exception):
         self.answered = answered
 
 
+class Untrusted(Lost):
+    """Its certificate is by no authority that we trust."""
+
+
 @frozen
 class Endpoint:
-    """A server: where it listens and how it proves who it is."""
+    """A server: where it listens and how it proves who it is. `renew` reads anew whom we trust: authorities change."""
 
     host: str
     port: int
     tls: ssl.SSLContext | None = None
     server_name: str = ""
     prefix: str = ""
+    renew: Callable[[], ssl.SSLContext] | None = field(default=None, eq=False, repr=False)
 
     @property
     def authority(self) -> str:
@@ -155,7 +160,7 @@ async def connect(endpoint: Endpoint) -> Connection:
             happy_eyeballs_delay=None if _is_address(endpoint.host) else 0.25,
         )
     except ssl.SSLCertVerificationError as error:
-        raise Lost(f"its certificate is not trusted: {error.verify_message}") from error
+        raise Untrusted(f"its certificate is not trusted: {error.verify_message}") from error
     except (OSError, ssl.SSLError) as error:
         raise Lost(_words(error)) from error
     _keep_alive(writer.get_extra_info("socket"))

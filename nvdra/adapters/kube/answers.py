@@ -1,6 +1,5 @@
 """From an answer that is no success to the error that the engine understands. Pure."""
 
-import random
 from collections.abc import Mapping
 from http import HTTPStatus
 
@@ -58,6 +57,19 @@ class Failure:
     status: Status = field(factory=Status)
     retry_after: float | None = None
 
+    @property
+    def pause(self) -> float | None:
+        """Seconds before the same request may be sent again; None when the error is for the caller.
+
+        429, and 503 with Retry-After, mean that the request was turned away before it did anything.
+        """
+        turned_away = self.code == HTTPStatus.TOO_MANY_REQUESTS or (
+            self.code == HTTPStatus.SERVICE_UNAVAILABLE and self.retry_after is not None
+        )
+        if not turned_away:
+            return None
+        return 1.0 if self.retry_after is None else self.retry_after
+
     def error(self, call: Call, server: str) -> ApiError:
         """The error that says what the engine does next."""
         message = self.status.message[:_MAX_TEXT] or "no reason given"
@@ -108,23 +120,9 @@ def failure_in_watch(body: bytes) -> Failure:
     return Failure(failure.status.code or failure.code, failure.status, failure.retry_after)
 
 
-def patience(failure: Failure, attempt: int, rng: random.Random) -> float | None:
-    """How long to wait before the same request is sent again; None when the error is for the caller.
-
-    429, and 503 with Retry-After, mean that the request was turned away before it did anything.
-    """
-    turned_away = failure.code == HTTPStatus.TOO_MANY_REQUESTS or (
-        failure.code == HTTPStatus.SERVICE_UNAVAILABLE and failure.retry_after is not None
-    )
-    if not turned_away:
-        return None
-    wait = failure.retry_after if failure.retry_after is not None else 1.0
-    return wait * float(2**attempt) * rng.uniform(1.0, 2.0)  # a thousand nodes are told the same second
-
-
 def _retry_after(headers: Mapping[str, str], status: Status) -> float | None:
     text = headers.get("retry-after", "")
-    if text.isdigit():
+    if text.isascii() and text.isdigit():
         return min(float(text), MAX_RETRY_AFTER)
     if status.details is not None and status.details.retry_after > 0:
         return min(status.details.retry_after, MAX_RETRY_AFTER)

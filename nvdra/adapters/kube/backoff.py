@@ -20,12 +20,12 @@ class Backoff:
         step = min(self.last, self.first * 2.0**self._step)
         if step < self.last:
             self._step += 1
-        pause = max(self._floor, step * self.rng.uniform(0.5, 1.0))
+        pause = max(self._floor * self.rng.uniform(1.0, 2.0), step * self.rng.uniform(0.5, 1.0))
         self._floor = 0.0
         return pause
 
     def at_least(self, seconds: float) -> None:
-        """The next pause is not shorter: somebody asked for that."""
+        """The next pause is not shorter, up to twice as long: somebody asked for that, of us and of others."""
         self._floor = min(seconds, self.last)
 
     def reset(self) -> None:

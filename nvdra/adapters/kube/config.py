@@ -1,6 +1,7 @@
 """Which API server, and as whom: in the cluster, or by a kubeconfig. Nothing is imported that is not needed."""
 
 import os
+import ssl
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -61,10 +62,13 @@ def in_cluster(
         raise ConfigError("KUBERNETES_SERVICE_HOST is not set, so this is no pod; give --kubeconfig")
     if not port.isdigit():
         raise ConfigError(f"KUBERNETES_SERVICE_PORT is {port!r}, which is no port number")
-    tls = tls_context(pem_file(service_account / "ca.crt", "certificate authority"))
+
+    def trust() -> ssl.SSLContext:
+        return tls_context(pem_file(service_account / "ca.crt", "certificate authority"))
+
     namespace = service_account / "namespace"
     return Access(
-        Endpoint(host, int(port), tls),
+        Endpoint(host, int(port), trust(), renew=trust),
         token_file(service_account / "token", clock),
         namespace.read_text().strip() if namespace.is_file() else "default",
         f"the service account in {service_account}",

@@ -24,6 +24,9 @@ from nvdra.ports import Cluster, Json
 
 _log = logging.getLogger(__name__)
 
+TRIES = 2
+"""So many tries must fit into the time to renew: one may hang on a connection that died without a word."""
+
 Work = Callable[[], Awaitable[None]]
 
 
@@ -81,7 +84,7 @@ class Election:
     async def lead(self, work: Work) -> None:
         """Wait for our turn, then work for as long as we lead. Raises LeadershipLost; else the Lease is released."""
         self.lost = False
-        while not await self._try(self.terms.renew_seconds):
+        while not await self._try(self.terms.renew_seconds / TRIES):
             await self._pause()
         self.leading = True
         _log.info("leading as %s", self.identity)
@@ -105,11 +108,16 @@ class Election:
 
     async def _keep(self) -> None:
         """Renew until that fails for too long, or somebody else holds the Lease."""
+        spent = 0.0
         while True:
-            await self._pause(self._good_until - self.clock())
-            left = self._good_until - self.clock()
-            if left <= 0 or (not await self._try(left) and self._held_by_other()):
+            await self._pause(self._good_until - self.clock(), spent)
+            began = self.clock()
+            left = self._good_until - began
+            if left <= 0 or (
+                not await self._try(min(left, self.terms.renew_seconds / TRIES)) and self._held_by_other()
+            ):
                 return
+            spent = self.clock() - began
 
     async def _try(self, seconds: float) -> bool:
         """One look and one write, in so many seconds at most. True when the Lease is ours by now."""
@@ -121,6 +129,9 @@ class Election:
         except (Conflict, AlreadyExists):
             self.trouble = "somebody else wrote the lease at the same time"
             self._outdated = True
+        except NotFound as error:
+            self.trouble = f"somebody deleted the lease: {error}"
+            self._outdated = True  # it is made anew, or another stands in it by now
         except Again as error:
             self.trouble = str(error)
         return False
@@ -201,8 +212,9 @@ class Election:
                 self._lease = await self.cluster.replace(LEASES, self.name, self._manifest(spec), self.namespace)
                 _log.info("released the lease %s/%s", self.namespace, self.name)
 
-    async def _pause(self, longest: float = math.inf) -> None:
-        await asyncio.sleep(max(0.0, min(longest, self.terms.retry_seconds * self.rng.uniform(0.8, 1.2))))
+    async def _pause(self, longest: float = math.inf, spent: float = 0.0) -> None:
+        """From the beginning of one try, which took `spent` seconds, to the next."""
+        await asyncio.sleep(max(0.0, min(longest, self.terms.retry_seconds * self.rng.uniform(0.8, 1.2) - spent)))
 
     def _now(self) -> str:
         return datetime.fromtimestamp(self.wall(), UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

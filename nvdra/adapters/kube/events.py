@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import random
+import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -27,14 +28,33 @@ _MAX_MESSAGE = 1024
 _MAX_NAME = 253 - 17
 
 
+_COUNTED = re.compile(
+    r"(?<![^\s(])\d+(?:\.\d+)?(?: ?(?:ms|s|min|h|d)\b|(?= (?:times?|of \d+|more|nodes?|peers?|tries|attempts?)\b))"
+    r"|(?<= of )\d+\b"
+)
+
+
+def sameness(message: str) -> str:
+    """What makes a message another one: all of it but how often, how long and how many, which are the news of the same.
+
+    Numbers in names, addresses, ports, signals and exit codes stay: another one is another cause.
+    """
+    return _COUNTED.sub("#", message)
+
+
 @frozen
 class _Note:
-    """What is told; equal notes are folded."""
+    """What is told; equal notes are folded, and the Event shows the newest message."""
 
     about: Subject
     reason: str
-    message: str
+    message: str = field(eq=False)
     warning: bool
+    same: str = field(init=False)
+
+    @same.default
+    def _same(self) -> str:
+        return sameness(self.message)
 
     @property
     def namespace(self) -> str:
@@ -64,7 +84,7 @@ class EventAnnouncer:
     clock: Callable[[], float] = field(default=loop_time, kw_only=True)
     rng: random.Random = field(factory=a_generator, kw_only=True)
     dropped: int = field(default=0, init=False)
-    _waiting: OrderedDict[_Note, int] = field(factory=OrderedDict, init=False)
+    _waiting: OrderedDict[_Note, tuple[_Note, int]] = field(factory=OrderedDict, init=False)
     _told: OrderedDict[_Note, _Told] = field(factory=OrderedDict, init=False)
     _wake: asyncio.Event = field(factory=asyncio.Event, init=False)
     _idle: asyncio.Event = field(factory=asyncio.Event, init=False)
@@ -77,8 +97,10 @@ class EventAnnouncer:
 
     def tell(self, about: Subject, reason: str, message: str, *, warning: bool = False) -> None:
         """Note it down; an equal one that still waits is counted."""
-        note = _Note(about, reason, message[:_MAX_MESSAGE], warning)
-        self._waiting[note] = self._waiting.get(note, 0) + 1
+        text = message[:_MAX_MESSAGE].encode(errors="backslashreplace").decode()  # it may hold a file's name
+        note = _Note(about, reason, text, warning)
+        _, times = self._waiting.get(note, (note, 0))
+        self._waiting[note] = (note, times + 1)
         if len(self._waiting) > WAITING:
             self._waiting.popitem(last=False)
             self.dropped += 1
@@ -90,7 +112,7 @@ class EventAnnouncer:
         while True:
             await self._wake.wait()
             while self._waiting:
-                note, times = self._waiting.popitem(last=False)
+                _, (note, times) = self._waiting.popitem(last=False)
                 await self._write(note, times)
             self._wake.clear()
             self._idle.set()
@@ -129,12 +151,12 @@ class EventAnnouncer:
                 del self._told[note]
             else:
                 return
-        name = f"{note.about.name[:_MAX_NAME]}.{self.rng.getrandbits(64):016x}"
+        name = f"{note.about.name[:_MAX_NAME].rstrip('.-')}.{self.rng.getrandbits(64):016x}"
         await self.cluster.create(EVENTS, self._body(note, name, times), note.namespace)
         self._remember(note, _Told(name, times, self.clock()))
 
     async def _count(self, note: _Note, told: _Told, times: int) -> None:
-        patch: Json = {"count": told.count + times, "lastTimestamp": self._now()}
+        patch: Json = {"count": told.count + times, "lastTimestamp": self._now(), "message": note.message}
         await self.cluster.patch(EVENTS, told.name, patch, note.namespace)
         self._remember(note, _Told(told.name, told.count + times, self.clock()))
 

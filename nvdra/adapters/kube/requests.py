@@ -11,15 +11,14 @@ from attrs import define, field
 
 from nvdra.adapters.http.client import Headers, HttpClient, Limits, Response, Stream
 from nvdra.adapters.http.connection import Unreachable
-from nvdra.adapters.kube.answers import Call, Failure, failure_of, patience
+from nvdra.adapters.kube.answers import Call, Failure, failure_of
 from nvdra.adapters.kube.config import Access
 from nvdra.adapters.kube.rate import Bucket
+from nvdra.adapters.kube.turns import MAX_WAIT, Turns
 
 Observe = Callable[[str, str, int, float], None]
 """Told of every answer: verb, resource, status code (0: no answer), seconds."""
 ATTEMPTS = 4
-MAX_WAIT = 10.0
-"""Seconds that one call waits in all for a server that turns it away; then the engine's own back-off takes over."""
 
 
 def unobserved(verb: str, resource: str, code: int, seconds: float) -> None:
@@ -40,11 +39,11 @@ class Requests:
     rng: random.Random = field(factory=random.Random)
     limits: Limits = field(factory=Limits)
     http: HttpClient = field(init=False)
-    _busy_until: float = field(default=0.0, init=False)
-    """Until then the server wants peace: all calls of this client wait, not only the one that was turned away."""
+    _turns: Turns = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        """One HTTP client for all calls."""
+        """One HTTP client for all calls, and one memory of how busy the server is."""
+        self._turns = Turns(self.clock, self.rng)
         self.http = HttpClient(self.access.endpoint, self.limits, clock=self.clock)
 
     @property
@@ -55,54 +54,57 @@ class Requests:
     async def send(self, call: Call) -> bytes:
         """The body of a success; anything else is raised."""
         waited, refused = 0.0, False
-        for attempt in range(ATTEMPTS):
-            answer = await self._answer(call, fresh=refused)
-            if answer.status < HTTPStatus.MULTIPLE_CHOICES:
-                return answer.body
-            failure = failure_of(answer.status, answer.head.headers, answer.body)
-            wait = self._again(failure, attempt, refused)
-            if wait is None or waited + wait > MAX_WAIT:
+        for _ in range(ATTEMPTS):
+            async with self._turns.turn():
+                answer = await self._answer(call, fresh=refused)
+                if answer.status < HTTPStatus.MULTIPLE_CHOICES:
+                    self._turns.let_in()
+                    return answer.body
+                failure = failure_of(answer.status, answer.head.headers, answer.body)
+                waited += self._heard(failure)
+            if failure.code == HTTPStatus.UNAUTHORIZED and not refused:
+                refused = True  # the token is read anew, once
+            elif failure.pause is None or waited > MAX_WAIT:
                 break
-            refused = refused or failure.code == HTTPStatus.UNAUTHORIZED
-            waited += wait
-            self._busy_until = max(self._busy_until, self.clock() + wait)
-            await asyncio.sleep(wait)
         raise failure.error(call, self.server)
 
     @contextlib.asynccontextmanager
     async def stream(self, call: Call) -> AsyncIterator[Stream]:
         """An answer that goes on; raised when its status is no success."""
-        await self._turn()
-        started = self.clock()
         async with contextlib.AsyncExitStack() as stack:
-            try:
-                opening = self.http.stream(
-                    call.method,
-                    call.target,
-                    await self._headers(call, fresh=False),
-                    timeout=self.timeout,
-                    idle=self.idle,
-                )
-                stream = await stack.enter_async_context(opening)
-            except Unreachable:
-                self._count(call, 0, started)
-                raise
-            self._count(call, stream.head.status, started)
-            if stream.head.status >= HTTPStatus.MULTIPLE_CHOICES:
-                await self._raise(call, stream)
+            async with self._turns.turn():
+                await self.bucket.take()
+                stream = await self._opened(call, stack)
+                if stream.head.status >= HTTPStatus.MULTIPLE_CHOICES:
+                    await self._raise(call, stream)
+                self._turns.let_in()
             yield stream
+
+    async def _opened(self, call: Call, stack: contextlib.AsyncExitStack) -> Stream:
+        started = self.clock()
+        headers = await self._headers(call, fresh=False)
+        try:
+            opening = self.http.stream(call.method, call.target, headers, timeout=self.timeout, idle=self.idle)
+            stream = await stack.enter_async_context(opening)
+        except Unreachable:
+            self._count(call, 0, started)
+            raise
+        self._count(call, stream.head.status, started)
+        return stream
 
     async def close(self) -> None:
         """Break off what is under way."""
         await self.http.close()
 
-    async def _turn(self) -> None:
-        if (left := self._busy_until - self.clock()) > 0:
-            await asyncio.sleep(left)
-        await self.bucket.take()
+    def _heard(self, failure: Failure) -> float:
+        """Seconds that a busy server is left in peace."""
+        if failure.pause is None:
+            self._turns.let_in()
+            return 0.0
+        return self._turns.turned_away(failure.pause)
 
     async def _answer(self, call: Call, *, fresh: bool) -> Response:
-        await self._turn()
+        await self.bucket.take()
         headers = await self._headers(call, fresh=fresh)
         started = self.clock()
         try:
@@ -120,7 +122,9 @@ class Requests:
         with contextlib.suppress(TimeoutError, Unreachable):
             async with asyncio.timeout(self.timeout):
                 body = await stream.body()
-        raise failure_of(stream.head.status, stream.head.headers, body).error(call, self.server)
+        failure = failure_of(stream.head.status, stream.head.headers, body)
+        self._heard(failure)
+        raise failure.error(call, self.server)
 
     async def _headers(self, call: Call, *, fresh: bool) -> Headers:
         headers = [("Accept", "application/json"), ("User-Agent", self.agent)]
@@ -129,12 +133,6 @@ class Requests:
         if call.body:
             headers.append(("Content-Type", call.content_type))
         return headers
-
-    def _again(self, failure: Failure, attempt: int, refused: bool) -> float | None:
-        """A refused token is read anew, once; a busy server is given the time that it asked for."""
-        if failure.code == HTTPStatus.UNAUTHORIZED:
-            return None if refused else 0.0
-        return patience(failure, attempt, self.rng)
 
     def _count(self, call: Call, code: int, started: float) -> None:
         self.observe(call.verb, call.resource, code, self.clock() - started)

@@ -1,5 +1,6 @@
 """What the kubelet's calls mean, without gRPC: claims in, devices or a reason out."""
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -57,6 +58,11 @@ class Door(Protocol):
     @property
     def registered(self) -> RegistrationStatus | None:
         """What the kubelet said last; None before it said anything."""
+        ...
+
+    @property
+    def told(self) -> asyncio.Event:
+        """Set each time that the kubelet says something of it, the same or something new."""
         ...
 
     async def start(self) -> None:

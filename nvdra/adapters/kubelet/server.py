@@ -45,6 +45,11 @@ class PluginServer:
         """What the kubelet said last; None before it said anything."""
         return self._registration.status
 
+    @property
+    def told(self) -> asyncio.Event:
+        """Set each time that the kubelet says something of it."""
+        return self._registration.told
+
     async def start(self) -> None:
         """Serve, or raise ConfigError with nothing left behind."""
         self.paths.check()

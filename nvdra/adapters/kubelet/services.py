@@ -4,12 +4,13 @@ A response holds exactly the uids that were asked for; what goes wrong for a cla
 never by failing the call, which would hide the reasons of all.
 """
 
+import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final, TypeVar
 
 import grpc
-from attrs import define, frozen
+from attrs import define, field, frozen
 from grpc import aio
 
 from nvdra.adapters.kubelet import wire
@@ -119,6 +120,7 @@ class Registration:
     driver: str
     endpoint: str
     status: RegistrationStatus | None = None
+    told: asyncio.Event = field(factory=asyncio.Event)
 
     def handlers(self) -> grpc.GenericRpcHandler:
         """pluginregistration.Registration."""
@@ -143,4 +145,5 @@ class Registration:
             level = logging.INFO if status.registered else logging.ERROR
             log.log(level, "kubelet: registration of %s: %s", self.driver, status.error or "done")
         self.status = status
+        self.told.set()
         return wire.response(wire.REGISTRATION, "NotifyRegistrationStatus")

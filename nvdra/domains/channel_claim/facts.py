@@ -120,6 +120,9 @@ def readiness(seen: ChannelClaimSnapshot) -> Finding:
     """What the roster says of this node; while it says nothing, what is missing."""
     source = f"ComputeDomainClique {seen.roster.metadata.path}" if seen.roster else "ComputeDomainClique"
     entry = seen.entry
+    if seen.roster is not None and entry is None and not seen.roster.formed and seen.roster.message:
+        mine = f"{seen.node_name} has joined, and the controller lists it within a minute, with others that come"
+        return Finding(False, f"{seen.roster.message}; {mine}", source)
     if seen.roster is None or entry is None:
         return Finding(False, f"waiting for the ComputeDomain's controller to list {seen.node_name}", source)
     if entry.claim != seen.uid:  # said of an earlier stay of this node

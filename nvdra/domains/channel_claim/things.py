@@ -15,6 +15,7 @@ from nvdra.domains.channel_claim.facts import readiness, vacancy
 from nvdra.domains.channel_claim.label import NodeLabel
 from nvdra.domains.channel_claim.snapshot import CHANNEL_FOLDER, ChannelClaimSnapshot, channel_nodes, wanted_spec
 from nvdra.engine.domain import Thing
+from nvdra.engine.patience import Patience
 from nvdra.engine.store import Store
 from nvdra.errors import Again, ApiError, Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, DeviceNodes, Records
@@ -23,6 +24,9 @@ from nvdra.ports import Cluster, WallClock
 FIRST_WAKE_UP = 5.0
 LAST_WAKE_UP = 60.0
 FORBIDDEN = 403
+WITHOUT_A_NOTE = 5.0
+"""Seconds that a record may resist being written before its claim is let go all the same; the kubelet waits 30."""
+REFUSED_FOR = 300.0
 
 
 @frozen(eq=False)
@@ -41,11 +45,15 @@ class Ports:
 
 @define(eq=False)
 class Waker:
-    """Whether we may touch pods at all, when each claim's pods were last touched, and which of them wait no more."""
+    """Since when we may not touch pods, when each claim's pods were last touched, and which of them wait no more."""
 
-    allowed: bool = True
+    refused_at: float = float("-inf")
     touched: dict[str, tuple[float, int]] = field(factory=dict)
     awake: dict[str, tuple[PodRef, ...]] = field(factory=dict)
+
+    def allowed(self, now: float) -> bool:
+        """A right that was missing is tried again: it may have been, for a moment, while a release was replaced."""
+        return now - self.refused_at >= REFUSED_FOR
 
 
 def things(ports: Ports) -> Mapping[str, Thing[ChannelClaimSnapshot]]:
@@ -129,13 +137,23 @@ class Farewell(_OneWay):
     """The note in the record that the kubelet has let the claim go."""
 
     ports: Ports
+    patience: Patience = field(factory=lambda: Patience(WITHOUT_A_NOTE))
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self.ports.records.put(record)
+            self._write(record, seen.now)
             self._doubt(seen, record)
             self.ports.store.put(RECORDS, record)
+
+    def _write(self, record: ClaimRecord, now: float) -> None:
+        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
+        try:
+            self.ports.records.put(record)
+        except Again as error:
+            self.patience.bear(record.uid, error, now)
+        else:
+            self.patience.ended(record.uid)
 
     def _doubt(self, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
         """A label whose answer was lost may be there unseen: it counts as there until the API says that it is gone."""
@@ -244,21 +262,22 @@ class WakeUp(_OneWay):
 
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         waker, record = self.ports.waker, seen.record
-        if record is None or not waker.allowed or waker.awake.get(seen.uid) == record.pods:
+        if record is None or not waker.allowed(seen.now) or waker.awake.get(seen.uid) == record.pods:
             return
         last, count = waker.touched.get(seen.uid, (float("-inf"), 0))
         due = last + min(FIRST_WAKE_UP * 2 ** max(0, count - 1), LAST_WAKE_UP)
         if count and seen.now < due:
             raise Later("the kubelet has been woken", after=due - seen.now)
         waker.touched[seen.uid] = (seen.now, count + 1)
-        pending = [await self._touch(record, pod) for pod in record.pods]
+        pending = [await self._touch(record, pod, seen.now) for pod in record.pods]
         if any(pending):
             raise Later("the kubelet has been woken", after=min(FIRST_WAKE_UP * 2**count, LAST_WAKE_UP))
         waker.awake[seen.uid] = record.pods  # its containers run already, or the pod is gone: nobody to wake
-        if seen.call is not None:
-            self.ports.store.put(CALLS, attrs.evolve(seen.call, fetched=True))
+        call = self.ports.store.get(CALLS, seen.uid)  # as it is now: the kubelet may have called, or let go, meanwhile
+        if call is not None and call.wanted:
+            self.ports.store.put(CALLS, attrs.evolve(call, fetched=True))
 
-    async def _touch(self, record: ClaimRecord, pod: PodRef) -> bool:
+    async def _touch(self, record: ClaimRecord, pod: PodRef, now: float) -> bool:
         """Whether the pod still waits."""
         note = {names.NOTE_ANNOTATION: f"released {rfc3339(self.ports.wall())}"}
         patch = {"metadata": {"uid": pod.uid, "annotations": note}}
@@ -269,7 +288,7 @@ class WakeUp(_OneWay):
         except ApiError as error:
             if error.code != FORBIDDEN:
                 raise
-            self.ports.waker.allowed = False
+            self.ports.waker.refused_at = now
             raise Refused(
                 f"may not touch pods, so workers are held by their call instead of being woken: {error}",
                 reason="MayNotTouchPods",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from nvdra.api import names
-from nvdra.api.membership import Member, sources_of, waiting_text
+from nvdra.api.membership import Member, late_of, sources_of, waiting_text
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot
 
@@ -72,7 +72,7 @@ def has_formed(seen: ComputeDomainSnapshot) -> Finding:
     if seen.members and remembered(seen):
         source = _source(seen, f"status.conditions[{FORMED}]")
         return Finding(True, "it has formed before and has nodes still", source)
-    source = sources_of(member for member in seen.members if not member.ready)
+    source = sources_of(late_of(seen.members))
     return Finding(False, waiting_text(wanted, seen.members), source or _joined(seen))
 
 
@@ -98,9 +98,10 @@ def degraded(seen: ComputeDomainSnapshot) -> Finding:
 
 @FACTS.add
 def drained(seen: ComputeDomainSnapshot) -> Finding:
-    """No DaemonSet, daemon template, node label or roster of ours remains."""
+    """No DaemonSet, network policy, daemon template, node label or roster of ours remains."""
     left = [
         *(f"DaemonSet {d.metadata.path}" for d in seen.daemon_sets),
+        *(f"NetworkPolicy {p.metadata.path}" for p in seen.policies),
         *(f"ResourceClaimTemplate {t.metadata.path}" for t in seen.daemon_templates),
         *(f"the label on node {n.metadata.name}" for n in seen.nodes),
         *(f"ComputeDomainClique {r.metadata.path}" for r in seen.rosters),

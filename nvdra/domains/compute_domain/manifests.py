@@ -8,7 +8,9 @@ from attrs import field, frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
-from nvdra.api.objects import Packed
+from nvdra.api.meta import Meta
+from nvdra.api.objects import DaemonSet, NetworkPolicy, Packed
+from nvdra.api.quantity import same_amounts
 from nvdra.ports import Json
 
 AWAIT_DOOR = f"for _ in {{1..1500}}; do (: >/dev/tcp/$POD_IP/{names.HEALTH_PORT}) 2>/dev/null && exit; sleep 0.02; done"
@@ -29,6 +31,7 @@ class DaemonSettings:
     max_nodes: int = names.MAX_NODES_PER_IMEX_DOMAIN
     log_level: str = "info"
     resource_version: str = "v1"
+    network_policy: bool = True
 
 
 def workload_template(domain: ComputeDomain, version: str) -> Json:
@@ -93,6 +96,45 @@ def daemonset(domain: ComputeDomain, settings: DaemonSettings) -> Json:
     }
 
 
+def network_policy(uid: str, owner: DaemonSet) -> Json:
+    """Who may reach the domain's daemons: each other on IMEX's ports, which ask for no proof; the health port anybody.
+
+    Of what comes in only: IMEX's connections are cut where they arrive, and the API server, to which daemons go, has
+    another address and port in every cluster. The DaemonSet owns it: it goes with it, also where no controller that
+    knows of it is left (a rollback, or a release that makes none any more).
+    """
+    mine = {"matchLabels": {names.DOMAIN_LABEL: uid}}
+    imex = [{"protocol": "TCP", "port": port} for port in (names.IMEX_SERVER_PORT, names.IMEX_COMMAND_PORT)]
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": {
+            "name": owner.metadata.name,
+            "namespace": owner.metadata.namespace,
+            "labels": {names.DOMAIN_LABEL: uid},
+            "ownerReferences": [_owned_by(owner.metadata)],
+        },
+        "spec": {
+            "podSelector": mine,
+            "policyTypes": ["Ingress"],
+            "ingress": [
+                {"from": [{"podSelector": mine}], "ports": imex},
+                {"ports": [{"protocol": "TCP", "port": names.HEALTH_PORT}]},  # the kubelet's probes
+            ],
+        },
+    }
+
+
+def _owned_by(meta: Meta) -> Json:
+    return {"apiVersion": "apps/v1", "kind": "DaemonSet", "name": meta.name, "uid": meta.uid}
+
+
+def admits(existing: NetworkPolicy, wanted: Json) -> bool:
+    """Whether it lets in what we want and no more: here one key too many opens a port, or closes all of them."""
+    spec = existing.spec.unpacked() if isinstance(existing.spec, Packed) else existing.spec
+    return all(spec.get(part) == value for part, value in wanted["spec"].items())
+
+
 def template_hash(pod: Json) -> str:
     """Tells one pod template from another."""
     return hashlib.sha256(json.dumps(pod, sort_keys=True).encode()).hexdigest()[:12]
@@ -101,6 +143,12 @@ def template_hash(pod: Json) -> str:
 def wanted_hash(daemon_set: Json) -> str:
     """The hash that pods of this DaemonSet carry."""
     return str(daemon_set["spec"]["template"]["metadata"]["annotations"][names.TEMPLATE_HASH_ANNOTATION])
+
+
+def is_of(spec: Mapping[str, object], hash_: str) -> bool:
+    """Whether a DaemonSet's pod template was made as the one with this hash."""
+    marks = {"template": {"metadata": {"annotations": {names.TEMPLATE_HASH_ANNOTATION: hash_}}}}
+    return covers(dict(spec), marks)
 
 
 def _name(domain: ComputeDomain) -> str:
@@ -208,7 +256,9 @@ def covers(existing: object, wanted: object) -> bool:
         return covers(existing.unpacked(), wanted)
     if isinstance(wanted, dict):
         return isinstance(existing, dict) and all(
-            key in existing and covers(existing[key], value) for key, value in wanted.items()
+            key in existing
+            and (covers(existing[key], value) or (key == "requests" and same_amounts(existing[key], value)))
+            for key, value in wanted.items()
         )
     if isinstance(wanted, list):
         return isinstance(existing, list) and _covers_list(existing, wanted)

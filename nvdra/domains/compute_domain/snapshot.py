@@ -9,7 +9,7 @@ from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain, Roster
 from nvdra.api.kind import Kind
 from nvdra.api.membership import Member, member_of
-from nvdra.api.objects import DaemonSet, Node, Pod
+from nvdra.api.objects import DaemonSet, NetworkPolicy, Node, Pod
 from nvdra.api.resources import ResourceClaimTemplate, ResourceSlice
 from nvdra.engine.queue import Key
 from nvdra.engine.store import Store
@@ -18,6 +18,7 @@ KIND = "compute-domain"
 BY_DOMAIN = "domain"
 BY_UID = "uid"
 BY_NODE = "node"
+BY_TEMPLATE = "template"
 UNNOTICED = 128
 LOOKED_AT_A_SECOND = 20_000
 GATHERED_A_SECOND = 5_000
@@ -34,6 +35,7 @@ class ComputeDomainSnapshot:
     workload_templates: tuple[ResourceClaimTemplate, ...] = ()
     daemon_templates: tuple[ResourceClaimTemplate, ...] = ()
     daemon_sets: tuple[DaemonSet, ...] = ()
+    policies: tuple[NetworkPolicy, ...] = ()
     daemons: tuple[Pod, ...] = ()
     nodes: tuple[Node, ...] = ()
     members: tuple[Member, ...] = ()
@@ -63,6 +65,8 @@ def declare(store: Store) -> None:
     """Which changes concern a ComputeDomain, and the indices that its snapshot needs."""
     store.concern(kinds.COMPUTE_DOMAINS, lambda seen: [Key(KIND, seen.metadata.uid)])
     store.index(kinds.COMPUTE_DOMAINS, BY_UID, lambda seen: [seen.metadata.uid])
+    store.index(kinds.COMPUTE_DOMAINS, BY_TEMPLATE, lambda seen: [_template_of(seen)])
+    store.concern(kinds.CLAIM_TEMPLATES, lambda seen: _domains_that_name(store, seen.metadata.path))
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
     store.index(kinds.PODS, BY_NODE, lambda pod: [(uid, pod.node) for uid in domains_of(pod)])
     store.concern(kinds.RESOURCE_SLICES, lambda seen: _domains_of_node(store, seen.spec.nodeName))
@@ -71,7 +75,7 @@ def declare(store: Store) -> None:
         store.concern(kind, lambda seen: [Key(KIND, uid) for uid in domains_of(seen)])
 
 
-def domains_of(seen: ResourceClaimTemplate | DaemonSet | Pod | Node | Roster) -> Iterable[str]:
+def domains_of(seen: ResourceClaimTemplate | DaemonSet | NetworkPolicy | Pod | Node | Roster) -> Iterable[str]:
     """The uid of the ComputeDomain that an object belongs to, if any."""
     uid = seen.metadata.labels.get(names.DOMAIN_LABEL)
     return (uid,) if uid else ()
@@ -94,13 +98,17 @@ class _Stand:
 
 @define(eq=False)
 class View:
-    """Takes snapshots. How a node stands is read again only when something of that node has changed."""
+    """Takes snapshots. How a node stands is read again only when something of that node has changed.
 
+    `policies`: network policies are ours to make, and so are watched.
+    """
+
+    policies: bool = True
     _stands: dict[str, dict[str, _Stand]] = field(factory=dict)
 
     def observe(self, store: Store, key: Key, now: float) -> ComputeDomainSnapshot:
         """Freeze the view. Raises NotYet until every kind has been listed."""
-        store.require(*WATCHED)
+        store.require(*(WATCHED if self.policies else WITHOUT_POLICIES))
         uid = key.id
         templates = store.find(kinds.CLAIM_TEMPLATES, BY_DOMAIN, uid)
         nodes = store.find(kinds.NODES, BY_DOMAIN, uid)
@@ -111,6 +119,7 @@ class View:
             workload_templates=tuple(t for t in templates if _target(t) == "Workload" and ours(t, uid)),
             daemon_templates=tuple(t for t in templates if _target(t) == "Daemon"),
             daemon_sets=store.find(kinds.DAEMON_SETS, BY_DOMAIN, uid),
+            policies=store.find(kinds.NETWORK_POLICIES, BY_DOMAIN, uid),
             daemons=store.find(kinds.PODS, BY_DOMAIN, uid),
             nodes=nodes,
             members=self._members(store, uid, nodes),
@@ -140,6 +149,16 @@ def rest(seen: ComputeDomainSnapshot) -> float:
     return max(0, joined - UNNOTICED) / (LOOKED_AT_A_SECOND if joined >= seen.wanted_nodes else GATHERED_A_SECOND)
 
 
+def _template_of(domain: ComputeDomain) -> str:
+    """The workload template that its spec names."""
+    return f"{domain.metadata.namespace}/{domain.spec.channel.resourceClaimTemplate.name}"
+
+
+def _domains_that_name(store: Store, template: str) -> Iterable[Key]:
+    """One that was made or deleted concerns whoever wants that name, whose ever it is."""
+    return [Key(KIND, domain.metadata.uid) for domain in store.find(kinds.COMPUTE_DOMAINS, BY_TEMPLATE, template)]
+
+
 def _domains_of_node(store: Store, node: str) -> Iterable[Key]:
     """A node whose clique reads differently now concerns the domain that it has joined."""
     found = store.get(kinds.NODES, node)
@@ -165,9 +184,11 @@ def _target(template: ResourceClaimTemplate) -> str:
 LABELLED: tuple[Kind[Any], ...] = (
     kinds.CLAIM_TEMPLATES,
     kinds.DAEMON_SETS,
+    kinds.NETWORK_POLICIES,
     kinds.PODS,
     kinds.NODES,
     kinds.ROSTERS,
 )
 """What carries the domain's label."""
 WATCHED: tuple[Kind[Any], ...] = (kinds.COMPUTE_DOMAINS, *LABELLED, kinds.RESOURCE_SLICES)
+WITHOUT_POLICIES = tuple(kind for kind in WATCHED if kind is not kinds.NETWORK_POLICIES)

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 
 from nvdra.api import kinds
 from nvdra.api.computedomain import ComputeDomain, ComputeDomainStatus, DomainNode, ImexDomainStatus, Roster
-from nvdra.api.membership import NAMED, Member, waiting_text
+from nvdra.api.membership import IN_TROUBLE, NAMED, WAITING, Member, waiting_text
 from nvdra.api.meta import Condition, Meta
 from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
@@ -139,7 +139,8 @@ def _conditions(seen: ComputeDomainSnapshot, told: Told) -> Iterable[Condition]:
     ready = told.word == "Ready"
     yield Condition("Ready", str(ready), refused.reason if refused and not ready else leaf, message)
     formed = told.holds("formed")
-    yield Condition(FORMED, str(formed), "Formed" if formed else "WaitingForNodes", told.because("formed"))
+    late = IN_TROUBLE if any(member.in_trouble for member in seen.members) else WAITING
+    yield Condition(FORMED, str(formed), "Formed" if formed else late, told.because("formed"))
     provisioned = told.holds("templated") and told.holds("daemonised")
     why = troubles or "; ".join(told.because(f) for f in ("templated", "daemonised") if not told.holds(f))
     yield Condition(
@@ -206,7 +207,8 @@ def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
     """Somebody waits for it: the word, the latch, or a clique's readiness."""
 
     def latches(status: ComputeDomainStatus) -> list[tuple[str, str, str]]:
-        return sorted((c.type, c.status, c.reason) for c in status.conditions if c.type in ("Ready", FORMED))
+        ready = [(c.type, c.status, c.reason) for c in status.conditions if c.type == "Ready"]
+        return [*ready, *((c.type, c.status, "") for c in status.conditions if c.type == FORMED)]
 
     before, after = ({(node.name, node.claim) for node in status.nodes} for status in (old, new))
     all_new = bool(before and after) and before.isdisjoint(after)  # what was remembered is not theirs

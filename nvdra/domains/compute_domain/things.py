@@ -1,6 +1,6 @@
 """What a ComputeDomain keeps present and absent. Each compares, acts and stops; each is safe on stale sight."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from attrs import field, frozen
@@ -13,24 +13,22 @@ from nvdra.api.resources import ResourceClaimTemplate
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.labels import take_labels
 from nvdra.domains.compute_domain.manifests import DaemonSettings, covers
+from nvdra.domains.compute_domain.policy import NetworkPolicy
 from nvdra.domains.compute_domain.sight import confirm_alive, confirm_gone
 from nvdra.domains.compute_domain.snapshot import ComputeDomainSnapshot, ours
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, NotFound, Refused
-from nvdra.ports import Announcer, Cluster, Json, Subject
-
-MOST_NAMED = 10
-"""So many workloads are named, and told, when their domain is deleted."""
+from nvdra.ports import Cluster, Json, Subject
 
 
 @frozen(eq=False)
 class Ports:
-    """What the handlers work with."""
+    """What the handlers work with. `deleted` hears of each ComputeDomain that ends while it has nodes."""
 
     cluster: Cluster
     store: Store
-    announcer: Announcer
+    deleted: Callable[[Subject], None]
     settings: DaemonSettings = field(factory=DaemonSettings)
 
 
@@ -41,6 +39,7 @@ def things(ports: Ports) -> Mapping[str, Thing[ComputeDomainSnapshot]]:
         "workload-template": WorkloadTemplate(ports),
         "daemon-template": DaemonTemplate(ports),
         "daemonset": DaemonSet(ports),
+        "network-policy": NetworkPolicy(ports.cluster, ports.store, ports.settings),
         "unserved-daemons": UnservedDaemons(ports),
         "node-labels": NodeLabels(ports),
     }
@@ -84,6 +83,7 @@ class Finalizer:
             (kinds.ROSTERS, own),
             (kinds.CLAIM_TEMPLATES.at(version), own),
             (kinds.CLAIM_TEMPLATES.at(version), meta.namespace),
+            *(((kinds.NETWORK_POLICIES, own),) if self.ports.settings.network_policy else ()),
         )
         for kind, namespace in places:
             found = (await self.ports.cluster.list(kind, namespace, labels=labels)).items
@@ -182,7 +182,7 @@ class DaemonSet:
             await confirm_alive(self.ports.cluster, self.ports.store, seen.domain)
             await self._create(wanted)
         elif not existing.metadata.deleting and not covers(existing.spec, wanted["spec"]):
-            await self._apply(wanted)
+            await self._correct(existing, wanted)
         elif not existing.metadata.deleting:
             self.found_right[seen.uid] = (existing, seen.domain.spec)
 
@@ -204,9 +204,17 @@ class DaemonSet:
             raise Again(str(error), after=1.0) from error
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
-    async def _apply(self, wanted: Json) -> None:
-        name, namespace = wanted["metadata"]["name"], self.ports.settings.namespace
-        made = await self.ports.cluster.patch(kinds.DAEMON_SETS, name, wanted, namespace, how="apply")
+    async def _correct(self, existing: objects.DaemonSet, wanted: Json) -> None:
+        """What was changed is applied. A template by other settings goes whole: an apply keeps what is not named."""
+        meta = existing.metadata
+        if manifests.is_of(existing.spec, manifests.wanted_hash(wanted)):
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, wanted, meta.namespace, how="apply")
+        else:
+            patch: list[Json] = [
+                {"op": "test", "path": "/metadata/uid", "value": meta.uid},
+                {"op": "replace", "path": "/spec/template", "value": wanted["spec"]["template"]},
+            ]
+            made = await self.ports.cluster.patch(kinds.DAEMON_SETS, meta.name, patch, meta.namespace, how="json")
         self.ports.store.learn(kinds.DAEMON_SETS, made)
 
 
@@ -252,25 +260,9 @@ class NodeLabels:
         if not seen.nodes:
             return
         await confirm_gone(self.ports.cluster, self.ports.store, seen)
-        await self._warn(seen)
+        if (domain := subject(seen)) is not None:
+            self.ports.deleted(domain)
         await take_labels(self.ports.cluster, [node.metadata.name for node in seen.nodes], seen.uid)
-
-    async def _warn(self, seen: ComputeDomainSnapshot) -> None:
-        about = subject(seen)
-        if about is None:
-            return
-        kind = kinds.RESOURCE_CLAIMS.at(self.ports.settings.resource_version)
-        claims = await self.ports.cluster.list(kind, about.namespace, labels=f"{names.DOMAIN_LABEL}={seen.uid}")
-        users = {user.name: user.uid for claim in claims.items for user in claim.status.reservedFor}
-        if not users:
-            return
-        text = (
-            f"ComputeDomain {about.name} was deleted while in use: {', '.join(sorted(users)[:MOST_NAMED])} lose their"
-            " IMEX daemons now; end them: nothing can give them their domain back"
-        )
-        pods = [Subject("v1", "Pod", name, about.namespace, uid) for name, uid in sorted(users.items())]
-        for subject_ in (about, *pods[:MOST_NAMED]):
-            self.ports.announcer.tell(subject_, "ComputeDomainDeletedInUse", text, warning=True)
 
 
 async def _delete_templates(

@@ -12,12 +12,17 @@ from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DAEMON_STATUSES, DISK_SPECS, 
 from nvdra.api.records import ClaimRecord
 from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, device_name
 from nvdra.engine.domain import Thing
+from nvdra.engine.patience import Patience
 from nvdra.engine.store import Store
-from nvdra.errors import Conflict, Later, NotFound, NvdraError, Refused
+from nvdra.errors import Again, Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
 from nvdra.ports import Cluster, Files, Json
 
+WITHOUT_A_NOTE = 5.0
+"""Seconds that a record may resist being written before its claim is let go all the same; the kubelet waits 30."""
 NOTE_AFTER = 3.0
+AWAITED_AFTER = 60.0
+"""What passes by itself is a note when it does not: the controller lists a node after 40 s at the latest."""
 """A daemon that is not ready this soon says why; before, it is merely starting."""
 IMEX_FOLDER = "/imexd"
 """Where the daemon sees the domain's folder."""
@@ -42,12 +47,13 @@ class Ports:
 
 def things(ports: Ports) -> Mapping[str, Thing[DaemonClaimSnapshot]]:
     """Every thing of daemon-claim.yaml."""
+    notes = Notes()
     return {
-        "record": Record(ports),
+        "record": Record(ports, notes),
         "farewell": Farewell(ports),
         "domain-folder": Folder(ports),
         "cdi-spec": CdiFile(ports),
-        "pod-note": PodNote(ports, Notes()),
+        "pod-note": PodNote(ports, notes),
     }
 
 
@@ -63,6 +69,7 @@ class Record:
     """The write-ahead record: first to come, last to go."""
 
     ports: Ports
+    memory: "Notes"
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         call = seen.call
@@ -91,6 +98,8 @@ class Record:
             self.ports.store.drop(RECORDS, seen.record)
         if seen.call is not None and not seen.call.wanted and not seen.call.calling:
             self.ports.store.drop(CALLS, seen.call)
+        self.memory.since.pop(seen.uid, None)
+        self.memory.said.pop(seen.uid, None)
 
     def _put(self, record: ClaimRecord) -> None:
         try:
@@ -108,12 +117,22 @@ class Farewell(_OneWay):
     """The note in the record that the kubelet has let the claim go."""
 
     ports: Ports
+    patience: Patience = field(factory=lambda: Patience(WITHOUT_A_NOTE))
 
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self.ports.records.put(record)
+            self._write(record, seen.now)
             self.ports.store.put(RECORDS, record)
+
+    def _write(self, record: ClaimRecord, now: float) -> None:
+        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
+        try:
+            self.ports.records.put(record)
+        except Again as error:
+            self.patience.bear(record.uid, error, now)
+        else:
+            self.patience.ended(record.uid)
 
 
 @frozen(eq=False)
@@ -191,10 +210,17 @@ class PodNote(_OneWay):
             if await self._worried(seen, record):
                 await self._say(seen, record, "")
             return
-        since = self.memory.since.setdefault(seen.uid, seen.now)
-        if seen.now < since + NOTE_AFTER:
-            raise Later("the daemon is starting", after=since + NOTE_AFTER - seen.now)
+        due = self._since(seen, status.awaited) + (AWAITED_AFTER if status.awaited else NOTE_AFTER)
+        if seen.now < due:
+            raise Later("the daemon is starting", after=due - seen.now)
         await self._say(seen, record, f"{names.WORRY}{status.reason}" if status.ready else status.reason)
+
+    def _since(self, seen: DaemonClaimSnapshot, awaited: bool) -> float:
+        """Since when it waits so. Whoever was listed late has its own time to start."""
+        before = self.memory.since.get(seen.uid)
+        if before is None or before[0] != awaited:
+            self.memory.since[seen.uid] = (awaited, seen.now)
+        return self.memory.since[seen.uid][1]
 
     async def _say(self, seen: DaemonClaimSnapshot, record: ClaimRecord, text: str) -> None:
         if self.memory.said.get(seen.uid) == text:
@@ -226,9 +252,9 @@ class PodNote(_OneWay):
 
 @define(eq=False)
 class Notes:
-    """Since when each claim's daemon is not ready, and what its pod says of it."""
+    """Since when each claim's daemon is not ready, whether it has only to wait, and what its pod says of it."""
 
-    since: dict[str, float] = field(factory=dict)
+    since: dict[str, tuple[bool, float]] = field(factory=dict)
     said: dict[str, str] = field(factory=dict)
 
 

@@ -131,6 +131,14 @@ def unlisted(seen: ImexDaemonSnapshot) -> str:
     return _misplaced(who, entry)
 
 
+def awaited(seen: ImexDaemonSnapshot) -> bool:
+    """It has only to wait: while nodes are missing, the controller lists those that come a few at a time."""
+    if seen.roster is None or seen.roster.formed:
+        return False
+    entry, who = seen.entry, seen.identity
+    return entry is None or (0 <= entry.index < who.slots and bool(_misplaced(who, entry)))
+
+
 def _misplaced(who: Identity, entry: RosterEntry) -> str:
     if entry.index < 0:
         return f"{who.node} has no index in its IMEX domain: {entry.message or f'all {who.slots} may be in use'}"

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from attrs import asdict, define, field, frozen
 
-from nvdra.domains.imex_daemon.facts import strangers
+from nvdra.domains.imex_daemon.facts import awaited, strangers
 from nvdra.domains.imex_daemon.files import Paths
 from nvdra.domains.imex_daemon.snapshot import KIND, ImexDaemonSnapshot
 from nvdra.engine.domain import Told
@@ -21,7 +21,10 @@ _LOUD = ("config", "hosts", "process")
 
 @frozen
 class Status:
-    """status.json: which domain, which leaf, ready or why not, and which nvidia-imex."""
+    """status.json: which domain, which leaf, ready or why not, and which nvidia-imex.
+
+    `awaited`: the reason is one that passes by itself, within a minute.
+    """
 
     domain: str
     state: str
@@ -29,6 +32,7 @@ class Status:
     reason: str
     index: int = -1
     pid: int | None = None
+    awaited: bool = False
 
 
 def status_of(seen: ImexDaemonSnapshot, told: Told) -> Status:
@@ -36,7 +40,8 @@ def status_of(seen: ImexDaemonSnapshot, told: Told) -> Status:
     entry, life = seen.entry, seen.life
     index = life.index if life.running else entry.index if entry else -1
     is_ready = told.word == "Ready"
-    return Status(seen.identity.domain, told.leaf.name, is_ready, _reason(seen, told), index, life.pid)
+    joining = told.leaf.name == "Preparing.Joining" and awaited(seen)
+    return Status(seen.identity.domain, told.leaf.name, is_ready, _reason(seen, told), index, life.pid, joining)
 
 
 def _reason(seen: ImexDaemonSnapshot, told: Told) -> str:

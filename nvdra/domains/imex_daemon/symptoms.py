@@ -115,6 +115,7 @@ _WAITING: Final = {
     "UNAVAILABLE": ("NotServing", "IMEX does not answer its command port yet"),
     "NO_ANSWER": ("NoAnswer", "nvidia-imex-ctl did not answer in time"),
 }
+_PREFIX: Final = re.compile(r"\s*(?:\[[^\]]*\]\s+)+")
 _MORE: Final = "; more is in the log of this daemon's pod"
 _LOOP: Final = 3
 """This many ends within the window are a loop."""
@@ -126,7 +127,7 @@ def symptom_of(exit_: Exit) -> Symptom:
     """Why the child ended, by its last lines (newest first), else by its exit code."""
     for line in reversed(exit_.tail):
         for rule in _RULES:
-            found = rule.pattern.search(line)
+            found = rule.pattern.search(_said(line))
             if found:
                 return Symptom(rule.reason, rule.sentence(found))
     return Symptom("ImexExited", f"nvidia-imex {_how(exit_)}{_last_line(exit_)}")
@@ -143,9 +144,10 @@ def crash_loop(ends: Sequence[Ended], now: float, window: float = 300.0) -> Symp
     last = recent[-1].exit
     same = len(list(takewhile(lambda end: end.exit.code == last.code, reversed(recent))))
     known = symptom_of(last)
-    span = _span(now - recent[-same].at)
+    end = recent[-1].at  # not now: a text that changes by the second would be told by the second
     if known.reason != "ImexExited":
-        return Symptom(known.reason, f"{known.text} (ended {len(recent)} times in {_span(now - recent[0].at)})")
+        return Symptom(known.reason, f"{known.text} (ended {len(recent)} times in {_span(end - recent[0].at)})")
+    span = _span(end - recent[-same].at)
     return Symptom("CrashLoop", f"nvidia-imex {_how(last)} {same} times in {span}{_last_line(last)}{_MORE}")
 
 
@@ -181,8 +183,13 @@ def _how(exit_: Exit) -> str:
 
 
 def _last_line(exit_: Exit) -> str:
-    line = next((line.strip() for line in reversed(exit_.tail) if line.strip()), "")
+    line = next((said for line in reversed(exit_.tail) if (said := _said(line))), "")
     return f"; last line: {line}" if line else ""
+
+
+def _said(line: str) -> str:
+    """Without time, level and thread, which differ each time that the same is said."""
+    return line[found.end() if (found := _PREFIX.match(line)) else 0 :].strip()
 
 
 def _span(seconds: float) -> str:

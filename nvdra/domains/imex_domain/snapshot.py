@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from attrs import frozen
+from attrs import define, field, frozen
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import ComputeDomain, ImexDomainStatus, Roster
@@ -59,10 +59,32 @@ def declare(store: Store) -> None:
     store.index(kinds.PODS, BY_NODE, lambda pod: [(uid, pod.node) for uid in _domain_of(pod)])
     store.index(kinds.RESOURCE_SLICES, BY_NODE, lambda seen: [seen.spec.nodeName])
     store.concern(kinds.NODES, lambda node: [Key(KIND, name) for name in _roster_of_node(node)])
+    store.concern(kinds.NODES, _Gathered(store).keys)
     store.concern(kinds.ROSTERS, lambda roster: [Key(KIND, roster.metadata.name)])
     store.concern(kinds.COMPUTE_DOMAINS, lambda seen: keys_of(store, seen.metadata.uid, seen))
     store.concern(kinds.PODS, lambda pod: _keys_of_node(store, pod.node))
     store.concern(kinds.RESOURCE_SLICES, lambda seen: _keys_of_node(store, seen.spec.nodeName))
+
+
+@define(eq=False)
+class _Gathered:
+    """Domains whose nodes have all come: with the last one, no list of any clique waits for more (pace.py)."""
+
+    store: Store
+    known: set[str] = field(factory=set)
+
+    def keys(self, node: Node) -> Iterable[Key]:
+        """Every clique's, at the node that makes a domain complete."""
+        return [key for uid in _domain_of(node) for key in self._of(uid)]
+
+    def _of(self, uid: str) -> Iterable[Key]:
+        domain = next(iter(self.store.find(kinds.COMPUTE_DOMAINS, BY_UID, uid)), None)
+        wanted = domain.spec.numNodes if domain else 0
+        complete = 0 < wanted <= self.store.count(kinds.NODES, BY_DOMAIN, uid)
+        if domain is None or complete == (uid in self.known):
+            return ()
+        self.known ^= {uid}
+        return keys_of(self.store, uid, domain) if complete else ()
 
 
 def observe(store: Store, key: Key, now: float) -> ImexDomainSnapshot:

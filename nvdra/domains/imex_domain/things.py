@@ -13,20 +13,14 @@ from nvdra.api.plain import plain
 from nvdra.api.timestamps import rfc3339
 from nvdra.core.findings import Finding
 from nvdra.domains.imex_domain.facts import has_formed
+from nvdra.domains.imex_domain.pace import pace_of
 from nvdra.domains.imex_domain.roster import Plan, plan
 from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
-from nvdra.engine.burst import AT_ONCE, Burst, Pace
+from nvdra.engine.burst import Burst
 from nvdra.engine.domain import Thing
 from nvdra.engine.store import Store
 from nvdra.errors import Again, AlreadyExists, Conflict, NotFound, Refused
 from nvdra.ports import Announcer, Cluster, Json, Subject, WallClock
-
-GATHERING = Pace(quiet=1.0, limit=5.0)
-ADDRESSING = Pace(quiet=0.5, limit=1.0)
-JOINING = Pace(quiet=0.15, limit=0.6)
-GETTING_READY = Pace(quiet=0.1, limit=0.3)
-TALKING = Pace(quiet=3.0, limit=6.0)
-TALKS_A_SECOND = 10
 
 
 @frozen(eq=False)
@@ -70,7 +64,7 @@ class RosterObject:
         if seen.roster is not None and _same(seen.roster, wanted):
             self.burst.written(seen.name)
         else:
-            self.burst.hold(seen.name, _essence(wanted), seen.now, _pace(seen, wanted))
+            self.burst.hold(seen.name, _essence(wanted), seen.now, pace_of(seen, wanted))
             await self._write(seen, wanted)
             self._tell_heirs(seen, drawn)
         if crowded:
@@ -197,44 +191,6 @@ def _crowded_text(seen: ImexDomainSnapshot, drawn: Plan, kept: Mapping[str, str]
         f"{late} has {limit} nodes already, the most that an IMEX domain may have."
         " Run fewer workers in this clique, or raise maxNodesPerImexDomain if your fabric allows it"
     )
-
-
-def _pace(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
-    """At once what somebody waits for and is complete; in bursts what goes on; slowly what is only said."""
-    old = seen.roster
-    if old is not None and wanted.formed and not old.formed:
-        return AT_ONCE
-    if old is None or _places(wanted) != _places(old):
-        return _pace_of_places(seen, wanted)
-    if wanted.formed and [e.status for e in wanted.daemons] != [e.status for e in old.daemons]:
-        return AT_ONCE if wanted.status == "Ready" else GETTING_READY  # with the last one, nobody else is waited for
-    return _pace_of_talk(seen)
-
-
-def _pace_of_talk(seen: ImexDomainSnapshot) -> Pace:
-    """What is waited for is said in every roster of the domain: the more there are, the less often, ten a second."""
-    cliques = seen.domain.status.imexDomainCount if seen.domain else 0
-    quiet = max(TALKING.quiet, cliques / TALKS_A_SECOND)
-    return Pace(quiet, max(TALKING.limit, 2 * quiet))
-
-
-def _places(roster: Roster) -> list[tuple[str, int, str, str]]:
-    """Who is where, and for which stay."""
-    return [(entry.nodeName, entry.index, entry.ipAddress, entry.claim) for entry in roster.daemons]
-
-
-def _pace_of_places(seen: ImexDomainSnapshot, wanted: Roster) -> Pace:
-    """A daemon can do nothing without addresses, and each change of them later has it make all connections anew.
-
-    Until the domain has formed nobody runs, so as long as nodes are missing there is time to wait for more of them.
-    """
-    expected = seen.domain.spec.numNodes if seen.domain else 0
-    addressed = all(entry.ipAddress for entry in wanted.daemons if entry.cliqueID)
-    if addressed and 0 < expected <= seen.joined:
-        return AT_ONCE
-    if expected and not wanted.formed:
-        return GATHERING
-    return JOINING if addressed else ADDRESSING
 
 
 def _same(a: Roster, b: Roster) -> bool:

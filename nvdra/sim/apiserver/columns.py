@@ -116,6 +116,11 @@ BUILT_IN: Mapping[tuple[str, str], tuple[Column, ...]] = {
         Column("Duration", cells.job_duration),
         AGE,
     ),
+    ("networking.k8s.io", "networkpolicies"): (
+        NAME,
+        Column("Pod-Selector", cells.selector("spec.podSelector.matchLabels")),
+        AGE,
+    ),
     ("coordination.k8s.io", "leases"): (NAME, Column("Holder", cells.at("spec.holderIdentity", "")), AGE),
     ("resource.k8s.io", "resourceclaims"): (NAME, Column("State", cells.claim_state), AGE),
     ("resource.k8s.io", "resourceslices"): (

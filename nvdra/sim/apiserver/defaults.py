@@ -144,6 +144,15 @@ def _service(obj: Json) -> None:
     obj.setdefault("status", {"loadBalancer": {}})
 
 
+def _network_policy(obj: Json) -> None:
+    spec = obj["spec"]
+    for rule in [*(spec.get("ingress") or []), *(spec.get("egress") or [])]:
+        for port in rule.get("ports") or []:
+            port.setdefault("protocol", "TCP")
+    if not spec.get("policyTypes"):
+        spec["policyTypes"] = ["Ingress", *(["Egress"] if spec.get("egress") else ())]
+
+
 def _claim_spec(spec: Json) -> None:
     for request in (spec.get("devices") or {}).get("requests") or []:
         for part in (request.get("exactly"), *(request.get("firstAvailable") or [])):
@@ -213,6 +222,7 @@ DEFAULTS: Mapping[tuple[str, str], Callable[[Json], None]] = {
     ("apps", "deployments"): _replicas,
     ("apps", "replicasets"): _replicas,
     ("batch", "jobs"): _job,
+    ("networking.k8s.io", "networkpolicies"): _network_policy,
     ("resource.k8s.io", "resourceclaims"): _claim,
     ("resource.k8s.io", "resourceclaimtemplates"): _claim_template,
     ("resource.k8s.io", "resourceslices"): _slice,

@@ -34,8 +34,8 @@ _STRATEGIC: Mapping[str, Keys] = {
 """Where strategic merge differs: one key, by the field's patchMergeKey."""
 _STRATEGIC_ATOMIC = frozenset({"managedFields"})
 SETS = frozenset({"finalizers"})
-ATOMIC_MAPS = frozenset({"nodeSelector", "selector", "labelSelector", "fieldRef", "resourceFieldRef", "secretKeyRef",
-                         "configMapKeyRef", "claimRef", "roleRef", "involvedObject"})  # fmt: skip
+ATOMIC_MAPS = frozenset({"nodeSelector", "selector", "labelSelector", "podSelector", "fieldRef", "resourceFieldRef",
+                         "secretKeyRef", "configMapKeyRef", "claimRef", "roleRef", "involvedObject"})  # fmt: skip
 """Objects that are owned and replaced as a whole."""
 
 

@@ -99,6 +99,7 @@ BUILT_IN: tuple[Resource, ...] = (
     Resource("apps", _V1, "controllerrevisions", "ControllerRevision", generation=False),
     Resource("batch", _V1, "jobs", "Job", True, True, categories=_ALL),
     Resource("coordination.k8s.io", _V1, "leases", "Lease", generation=False, unconditional=False),
+    Resource("networking.k8s.io", _V1, "networkpolicies", "NetworkPolicy", short=("netpol",)),
     Resource("resource.k8s.io", _DRA, "deviceclasses", "DeviceClass", False),
     Resource("resource.k8s.io", _DRA, "resourceclaims", "ResourceClaim", True, True, generation=False),
     Resource("resource.k8s.io", _DRA, "resourceclaimtemplates", "ResourceClaimTemplate", generation=False),

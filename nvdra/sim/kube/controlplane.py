@@ -26,10 +26,14 @@ from nvdra.sim.kube.shapes import Json
 
 @define(eq=False)
 class ControlPlane:
-    """Everything that is not on a node. `cliques`: node name to the clique that feature discovery tells."""
+    """Everything that is not on a node. `cliques`: node name to the clique that feature discovery tells.
+
+    `governed`: label selector of the nodes and pods that it is for; somebody else plays the rest.
+    """
 
     cluster: NodeCluster
     cliques: Mapping[str, str] = field(factory=dict)
+    governed: str = ""
     feed: PodFeed = field(init=False)
     pods: Mirror = field(init=False)
     nodes: Mirror = field(init=False)
@@ -40,7 +44,8 @@ class ControlPlane:
         """Register the MPIJob CRD, see everything once, then start working."""
         with contextlib.suppress(AlreadyExists):
             await self.cluster.create(kinds.CRDS, mpimanifests.crd())
-        self.pods, self.nodes = self._mirror(kinds.PODS), self._mirror(kinds.NODES)
+        self.pods = Mirror(self.cluster, kinds.PODS, labels=self.governed)
+        self.nodes = Mirror(self.cluster, kinds.NODES, labels=self.governed)
         jobs, claims = self._mirror(kinds.JOBS), self._mirror(kinds.CLAIMS)
         sets, mpi_jobs = self._mirror(kinds.DAEMON_SETS), self._mirror(kinds.MPI_JOBS)
         seen = Mirrors(self.nodes, self.pods, claims, self._mirror(kinds.CLASSES), self._mirror(kinds.SLICES))

@@ -1,27 +1,11 @@
-"""Kubernetes quantities ("250m", "1Gi", "4") as exact numbers."""
+"""What pods ask of nodes, in Kubernetes quantities."""
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 
+from nvdra.api.quantity import quantity
 from nvdra.sim.kube.shapes import Json
 
-_FACTORS = {
-    "": Decimal(1),
-    "n": Decimal("1e-9"),
-    "u": Decimal("1e-6"),
-    "m": Decimal("1e-3"),
-    **{letter: Decimal(1000) ** power for power, letter in enumerate("kMGTPE", start=1)},
-    **{f"{letter}i": Decimal(1024) ** power for power, letter in enumerate("KMGTPE", start=1)},
-}
-
-
-def quantity(text: object) -> Decimal:
-    """The number that a quantity stands for; ValueError when it is none."""
-    value = str(text)
-    digits = value.rstrip("numkKMGTPEi")
-    try:
-        return Decimal(digits) * _FACTORS[value[len(digits) :]]
-    except (InvalidOperation, KeyError):
-        raise ValueError(f"{value!r} is no quantity; write it like 4, 250m or 16Gi") from None
+__all__ = ["pod_requests", "quantity"]
 
 
 def pod_requests(pod: Json) -> dict[str, Decimal]:

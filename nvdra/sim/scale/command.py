@@ -27,29 +27,54 @@ _SIZE = re.compile(r"(\d+)/(\d+)")
 )
 @click.option("--server-pid", multiple=True, type=int, help="Its processes, for their CPU time; may be repeated.")
 @click.option("-o", "--output", type=click.Choice(["table", "json"]), default="table", show_default=True)
-@click.option("--save", type=click.Path(path_type=Path), help="JSON file that the figures are added to.")
+@click.option(
+    "--save",
+    type=click.Path(path_type=Path),
+    help="JSON file that the runs are added to, each in place of the same one.",
+)
 @click.option("--doc", type=click.Path(path_type=Path), help="Page to write, from --save (scale.json beside it).")
 def scale(**options: Any) -> None:
     """Thousands of scripted nodes, thousands of ComputeDomains: what a real controller and the API server bear.
 
+    Each run is added to the page by itself: docs/scale.md may be measured run by run, on a quiet machine.
     Nothing asked for but --doc: only the page is written anew.
     """
     logs.set_up("error")
     from nvdra.sim.scale import report
-    from nvdra.sim.scale.runs import run
 
     wanted = _wanted(options)
     saved = options["save"] or (options["doc"].with_suffix(".json") if options["doc"] else None)
     if wanted is not None:
-        found = asyncio.run(run(wanted, lambda line: click.echo(line, err=True)))
+        found = asyncio.run(_measured(wanted, saved))
         click.echo(json.dumps(found, indent=2) if options["output"] == "json" else report.text(found))
-        if saved is not None:
-            _save(saved, found)
     if options["doc"]:
         assert saved is not None
-        options["doc"].write_text(report.page(json.loads(saved.read_text())))
+        options["doc"].write_text(report.page(_read(saved)))
     elif wanted is None:
         raise ConfigError("nothing to do: say --nodes, --domains, --plugins, or --all")
+
+
+async def _measured(wanted: Any, saved: Path | None) -> Any:
+    """All runs; each is saved as it ends, beside what was measured before and in place of the same one."""
+    from nvdra.sim.scale.ledger import KEYS
+    from nvdra.sim.scale.runs import run
+
+    all_found: dict[str, Any] = {"API server": wanted.server, **{part: [] for part in KEYS}}
+    async for part, found in run(wanted, lambda line: click.echo(line, err=True)):
+        all_found[part].append(found)
+        if saved is not None:
+            _save(saved, all_found)
+    return all_found
+
+
+def _save(path: Path, found: Any) -> None:
+    from nvdra.sim.scale.ledger import merged
+
+    path.write_text(json.dumps(merged(_read(path), found), indent=1) + "\n")
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text()) if path.exists() else []
 
 
 def _wanted(options: dict[str, Any]) -> Any:
@@ -78,11 +103,3 @@ def _size(text: str) -> tuple[int, int]:
     if found is None or not 0 < int(found[2]) <= int(found[1]):
         raise ConfigError(f"--nodes {text!r} is not like 1008/56: nodes, and cliques that they are in")
     return int(found[1]), int(found[2])
-
-
-def _save(path: Path, found: dict[str, Any]) -> None:
-    """In place of what was measured with the same API server before."""
-    before = json.loads(path.read_text()) if path.exists() else []
-    kept = [figures for figures in before if figures["API server"] != found["API server"]]
-    both = sorted([*kept, found], key=lambda figures: str(figures["API server"]))
-    path.write_text(json.dumps(both, indent=1) + "\n")

@@ -12,31 +12,19 @@ from attrs import define, field, frozen
 
 from nvdra.api import names
 from nvdra.errors import NvdraError
-from nvdra.sim.nvml import cluster_uuid
 from nvdra.sim.scale.controller import ControllerProcess, State
+from nvdra.sim.scale.crowd import SLICES_PATH, Crowd, offer
 from nvdra.sim.scale.place import AGENT, DOMAINS_PATH, Place, told
 from nvdra.sim.scale.proc import Usage, load
 from nvdra.sim.scale.scripted import DAEMON, PLUGIN, PODS_PATH, Domain, ScriptedNode
+from nvdra.sim.scale.seeding import SETS_PATH
 from nvdra.sim.scale.wire import Ask, Tally
-from nvdra.sim.topology import FIRST_CLIQUE
 
 Say = Callable[[str], None]
 Figures = dict[str, Any]
 SAMPLE_SECONDS = 0.5
 AFTERMATH_SECONDS = 4.0
 """What is said late, at the slowest pace of a roster, counts too."""
-_SETS_PATH = f"/apis/apps/v1/namespaces/{names.DRIVER_NAMESPACE}/daemonsets"
-_SLICES_PATH = "/apis/resource.k8s.io/v1/resourceslices"
-
-
-@frozen
-class Crowd:
-    """How many, in how many cliques, and over how many seconds they come."""
-
-    nodes: int = 36
-    cliques: int = 2
-    over: float = 0.0
-    limit: float = 900.0
 
 
 @define(eq=False)
@@ -47,6 +35,8 @@ class Joining:
     place: Place
     say: Say
     ready_at: float = field(default=0.0, init=False)
+    arrived_at: float = field(default=0.0, init=False)
+    """When the last node came."""
     status_events: int = field(default=0, init=False)
     status_bytes: int = field(default=0, init=False)
     queue: list[int] = field(factory=list, init=False)
@@ -56,9 +46,9 @@ class Joining:
 
     async def run(self) -> Figures:
         """From an empty place to a domain whose nodes all know that it is ready."""
-        await self._prepare()
-        most = -(-self.crowd.nodes // self.crowd.cliques)
-        arguments = ("--max-nodes-per-imex-domain", str(max(names.MAX_NODES_PER_IMEX_DOMAIN, most)))
+        self.nodes = self.crowd.scripted(self.place, self.name)
+        await offer(self.place, self.nodes)  # before anybody asks
+        arguments = ("--max-nodes-per-imex-domain", str(max(names.MAX_NODES_PER_IMEX_DOMAIN, self.crowd.most)))
         async with ControllerProcess(self.place, arguments) as controller:
             await controller.quiet(120)
             domain = await self._domain(controller)
@@ -90,23 +80,9 @@ class Joining:
         if self.place.embedded:
             return
         nodes = (f"/api/v1/nodes/{node.name}" for node in self.nodes)
-        slices = (f"{_SLICES_PATH}/{node.slice_name}" for node in self.nodes)
+        slices = (f"{SLICES_PATH}/{node.slice_name}" for node in self.nodes)
         pods = (f"{PODS_PATH}/{node.pod_name}?gracePeriodSeconds=0" for node in self.nodes)
         await asyncio.gather(*(self.place.delete("leftovers", path) for path in (*pods, *slices, *nodes)))
-
-    async def _prepare(self) -> None:
-        """Nodes and slices, before anybody asks."""
-        crowd, cluster = self.crowd, cluster_uuid("rack-0")
-        width = len(str(crowd.nodes))
-        for number in range(crowd.nodes):
-            clique = f"{cluster}.{FIRST_CLIQUE - number * crowd.cliques // crowd.nodes}"
-            self.nodes.append(ScriptedNode(self.place.wire, number, f"{self.name}-{number + 1:0{width}d}", clique))
-        await asyncio.gather(*(self._offer(node) for node in self.nodes))
-
-    async def _offer(self, node: ScriptedNode) -> None:
-        objects = node.objects()
-        await self.place.create("nodes", "/api/v1/nodes", objects["nodes"])
-        await self.place.create("resourceslices", _SLICES_PATH, objects["resourceslices"])
 
     async def _domain(self, controller: ControllerProcess) -> Domain:
         channel = {"resourceClaimTemplate": {"name": f"{self.name}-channel"}}
@@ -118,7 +94,7 @@ class Joining:
         }
         uid = (await self.place.create("computedomains", DOMAINS_PATH, body))["metadata"]["uid"]
         await controller.quiet(60)
-        path = f"{_SETS_PATH}/{names.daemonset_name(self.name, uid)}"
+        path = f"{SETS_PATH}/{names.daemonset_name(self.name, uid)}"
         return Domain(self.name, uid, await self.place.get("daemonsets", path))
 
     async def _race(self, controller: ControllerProcess, domain: Domain) -> Figures:
@@ -148,6 +124,7 @@ class Joining:
 
     async def _arrive(self, place: int, node: ScriptedNode, domain: Domain) -> None:
         await asyncio.sleep(self.crowd.over * place / self.crowd.nodes)
+        self.arrived_at = time.monotonic()
         await node.join(domain)
 
     def _saw(self, line: bytes) -> None:
@@ -191,6 +168,7 @@ class Joining:
             "conflicts": spent.conflicts() + sum(n for a, n in tally.requests.items() if a.code == 409),
             "requests of the controller": spent.total,
             "first node to last daemon ready, s": round(last - began, 2),
+            "last node came to domain Ready, s": round(self.ready_at - self.arrived_at, 2),
             "last daemon ready to domain Ready, s": round(self.ready_at - last, 2),
             "last daemon ready to last node told, s": round(max(node.told for node in self.nodes) - last, 2),
             "bytes to nodes, MB": round(heard / 1e6, 2),

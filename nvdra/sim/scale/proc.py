@@ -34,16 +34,12 @@ def _mib(said: dict[str, str], name: str) -> float:
     return int(said.get(name, "0 kB").split()[0]) / 1024
 
 
-def machine() -> dict[str, str]:
+def machine() -> str:
     """What it was measured on."""
     cpus = [line.split(":", 1)[1].strip() for line in _lines("/proc/cpuinfo") if line.startswith("model name")]
     memory = next((line.split()[1] for line in _lines("/proc/meminfo") if line.startswith("MemTotal")), "0")
-    return {
-        "processor": cpus[0] if cpus else "unknown",
-        "processors": str(len(os.sched_getaffinity(0))),
-        "memory": f"{int(memory) // 1024 // 1024} GiB",
-        "kernel": os.uname().release,
-    }
+    number, model = len(os.sched_getaffinity(0)), cpus[0] if cpus else "unknown"
+    return f"{number} processors {model}, {int(memory) // 1024 // 1024} GiB, Linux {os.uname().release}"
 
 
 def load() -> float:

@@ -1,15 +1,17 @@
 """Which runs there are, one after another, each in a place of its own; what they gave, with the machine."""
 
 import datetime as dt
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
 from attrs import field, frozen
 
+from nvdra.sim.scale.crowd import Crowd
 from nvdra.sim.scale.domains import Many, ManyDomains
-from nvdra.sim.scale.joining import Crowd, Joining
+from nvdra.sim.scale.joining import Joining
 from nvdra.sim.scale.place import Place
 from nvdra.sim.scale.proc import machine
+from nvdra.sim.scale.report import MACHINE, MEASURED
 from nvdra.sim.scale.throttled import Start, Throttled
 
 Say = Callable[[str], None]
@@ -36,6 +38,11 @@ class Wanted:
         """A fresh one."""
         return Place(self.kubeconfig, rate, self.pids)
 
+    @property
+    def server(self) -> str:
+        """Which API server."""
+        return "kube-apiserver" if self.kubeconfig else "embedded"
+
     def crowds(self) -> Iterator[Crowd]:
         """Every size with every way to arrive."""
         for nodes, cliques in self.sizes:
@@ -43,32 +50,21 @@ class Wanted:
                 yield Crowd(nodes, cliques, over)
 
 
-async def run(wanted: Wanted, say: Say) -> Json:
-    """All of it."""
-    joins = []
+async def run(wanted: Wanted, say: Say) -> AsyncIterator[tuple[str, Json]]:
+    """All of it: the part of the page, and the figures, as each run ends."""
+    async for part, found in _runs(wanted, say):
+        yield part, {**found, MEASURED: dt.datetime.now(dt.UTC).date().isoformat(), MACHINE: machine()}
+
+
+async def _runs(wanted: Wanted, say: Say) -> AsyncIterator[tuple[str, Json]]:
     for crowd in wanted.crowds():
         async with wanted.place() as place:
-            joins.append(await Joining(crowd, place, say).run())
-    domains = []
+            yield "joins", await Joining(crowd, place, say).run()
     if wanted.domains:
         async with wanted.place() as place:
             many = ManyDomains(place, say)
-            domains = [await many.run(Many(number, wanted.seconds)) for number in sorted(wanted.domains)]
-    throttled = []
+            for number in sorted(wanted.domains):
+                yield "domains", await many.run(Many(number, wanted.seconds))
     for plugins in wanted.plugins if not wanted.kubeconfig else ():
         async with wanted.place(wanted.rate) as place:
-            throttled.append(await Throttled(Start(plugins, wanted.rate), place, say).run())
-    return {
-        "machine": machine(),
-        "date": dt.datetime.now(dt.UTC).date().isoformat(),
-        "API server": "kube-apiserver" if wanted.kubeconfig else "embedded",
-        "joins": joins,
-        "domains": domains,
-        "throttled": throttled,
-    }
-
-
-async def thousand(say: Say) -> Json:
-    """For a bench: the figures of 1,008 nodes in 56 cliques that join at once, the controller's memory among them."""
-    async with Place() as place:
-        return await Joining(Crowd(1008, 56), place, say).run()
+            yield "throttled", await Throttled(Start(plugins, wanted.rate), place, say).run()

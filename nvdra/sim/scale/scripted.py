@@ -23,6 +23,8 @@ PLUGIN, DAEMON = "nvdra-kubelet-plugin", "nvdra-imex-daemon"
 KUBELET, CONTROL_PLANE = "kubelet", "kube-controller-manager"
 ROSTERS_PATH = f"/apis/{names.GROUP}/{names.VERSION}/namespaces/{names.DRIVER_NAMESPACE}/computedomaincliques"
 PODS_PATH = f"/api/v1/namespaces/{names.DRIVER_NAMESPACE}/pods"
+SCRIPTED = "nvdra.sim/scripted"
+"""Label of the nodes and daemon pods that are played here: a rack's control plane leaves them alone."""
 IMEX_SECONDS = 0.2
 """From a listed address to a ready nvidia-imex; measured on the bed: 0.1 to 0.2 s."""
 
@@ -114,7 +116,7 @@ class ScriptedNode:
             "pool": {"name": self.name, "generation": 1, "resourceSliceCount": 1},
             "devices": [{"name": "channel-0", "attributes": attributes}],
         }
-        labels = {"kubernetes.io/hostname": self.name, "nvidia.com/gpu.present": "true"}
+        labels = {"kubernetes.io/hostname": self.name, "nvidia.com/gpu.present": "true", SCRIPTED: ""}
         return {
             "nodes": {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": labels}},
             "resourceslices": {
@@ -150,7 +152,7 @@ class ScriptedNode:
             "metadata": {
                 "name": name,
                 "namespace": names.DRIVER_NAMESPACE,
-                "labels": template["metadata"]["labels"],
+                "labels": {**template["metadata"]["labels"], SCRIPTED: ""},
                 "annotations": template["metadata"]["annotations"],
                 "ownerReferences": [owner | {"controller": True, "blockOwnerDeletion": True}],
             },

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from nvdra.api import names
 from nvdra.api.computedomain import ComputeDomain
+from nvdra.api.objects import DaemonSet
 from nvdra.domains.compute_domain import manifests
 from nvdra.domains.compute_domain.manifests import DaemonSettings
 from nvdra.sim.scale.controller import ControllerProcess
@@ -15,6 +16,7 @@ from nvdra.sim.scale.place import DOMAINS_PATH, Place
 from nvdra.sim.scale.wire import Ask
 
 SETS_PATH = f"/apis/apps/v1/namespaces/{names.DRIVER_NAMESPACE}/daemonsets"
+POLICIES_PATH = f"/apis/networking.k8s.io/v1/namespaces/{names.DRIVER_NAMESPACE}/networkpolicies"
 TEMPLATES = "resourceclaimtemplates"
 WANTED_NODES = 2
 _AT_ONCE = 64
@@ -71,15 +73,17 @@ def _domain(name: str) -> dict[str, Any]:
 async def _provision(place: Place, name: str, status: dict[str, Any]) -> Seeded:
     body = _domain(name)
     body["metadata"]["finalizers"] = [names.FINALIZER]
-    made = await place.create("computedomains", DOMAINS_PATH, body)
-    domain = msgspec.convert(made, ComputeDomain)
+    created = await place.create("computedomains", DOMAINS_PATH, body)
+    domain = msgspec.convert(created, ComputeDomain)
     settings = DaemonSettings()
     workload = manifests.workload_template(domain, settings.resource_version)
     daemon = manifests.daemon_template(domain, settings)
     base = "/apis/resource.k8s.io/v1/namespaces"
     await place.create(TEMPLATES, f"{base}/default/{TEMPLATES}", workload)
     await place.create(TEMPLATES, f"{base}/{names.DRIVER_NAMESPACE}/{TEMPLATES}", daemon)
-    await place.create("daemonsets", SETS_PATH, manifests.daemonset(domain, settings))
+    made = await place.create("daemonsets", SETS_PATH, manifests.daemonset(domain, settings))
+    policy = manifests.network_policy(domain.metadata.uid, msgspec.convert(made, DaemonSet))
+    await place.create("networkpolicies", POLICIES_PATH, policy)
     seeded = Seeded(name, domain.metadata.uid)
     await place.patch("computedomains/status", f"{seeded.path}/status", {"status": status})
     return seeded
@@ -91,6 +95,7 @@ async def listed_bytes(place: Place) -> int:
     for path in (
         f"/apis/{names.GROUP}/{names.VERSION}/computedomains",
         SETS_PATH,
+        POLICIES_PATH,
         f"/apis/resource.k8s.io/v1/{TEMPLATES}?labelSelector={names.DOMAIN_LABEL}",
     ):
         more = ""

@@ -22,6 +22,7 @@ from nvdra.adapters.slices import SlicePublisher
 from nvdra.api import kinds, names
 from nvdra.apps.api_version import resource_version
 from nvdra.apps.hardware import Probe
+from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
 from nvdra.errors import NvdraError
@@ -85,18 +86,21 @@ class Throttled:
         store = Store(lambda _: None)
         try:
             version = await resource_version(client, "")
-            slices = SlicePublisher(client, version, name, names.CD_DRIVER)
+            node = OwnNode(client, store, name)
+            slices = SlicePublisher(client, version, name, names.CD_DRIVER, node)
             proc = ProcFiles(root / "driver/proc/devices", root / "driver/proc/driver/nvidia")
             probe = Probe(PretendNvml(root / "hardware.json"), proc, store, slices, lambda: True)
-            recovery = self._recovery(client, store, name, root / name)
+            recovery = self._recovery(client, store, node, root / name)
+            told = asyncio.Event()
+            told.set()
             async with asyncio.TaskGroup() as group:
                 for work in (probe, slices, recovery):
                     group.create_task(work.run())
-                group.create_task(recovery.wake_pending(lambda: True))
+                group.create_task(recovery.wake_pending(lambda: True, told))
         finally:
             await client.close()
 
-    def _recovery(self, client: KubeClient, store: Store, name: str, folder: Path) -> Recovery:
+    def _recovery(self, client: KubeClient, store: Store, node: OwnNode, folder: Path) -> Recovery:
         return Recovery(
             cluster=client,
             store=store,
@@ -104,7 +108,7 @@ class Throttled:
             cdi=CdiFolder(folder / "cdi"),
             files=DiskFiles(),
             domains=folder / "domains",
-            node_name=name,
+            node=node,
             claims=kinds.RESOURCE_CLAIMS,
             announcer=_Nobody(),
             wall=time.time,

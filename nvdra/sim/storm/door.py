@@ -27,6 +27,7 @@ class StormDoor:
     opened: Callable[["StormDoor"], None]
     closed: Callable[["StormDoor"], None]
     registered: RegistrationStatus | None = field(default=None, init=False)
+    told: asyncio.Event = field(factory=asyncio.Event, init=False)
 
     async def start(self) -> None:
         """Serve."""

@@ -25,7 +25,7 @@ def touched(writer: str, type_: str, plural: str, old: Json | None, new: Json) -
             return _pod(type_, old, new)
         case "computedomains":
             return f"changes the spec of {what}" if old is not None and old.get("spec") != new.get("spec") else ""
-        case "daemonsets" | "resourceclaimtemplates" | "computedomaincliques":
+        case "daemonsets" | "networkpolicies" | "resourceclaimtemplates" | "computedomaincliques":
             labels = ((old or new)["metadata"].get("labels")) or {}
             return "" if names.DOMAIN_LABEL in labels else f"writes {what}, which is not ours"
         case "resourceslices":

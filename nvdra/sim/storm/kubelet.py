@@ -90,6 +90,7 @@ class Kubelet:
             away = 0.0
             if door.registered is None:
                 door.registered = RegistrationStatus(registered=True)
+                door.told.set()
 
     async def _wipe(self) -> None:
         while True:

@@ -123,7 +123,7 @@ class Moves:
             lines += [f"domain {called} {n}" for n in (0, 1, 2, len(nodes))] if there is None else []
             lines += [f"team {called} {n}" for n in range(1, 1 + len(nodes))] if there is None else []
             lines += [f"undomain {called}", f"tear-off {called}"] if there else []
-            lines += [f"smash {called} daemonset", f"smash {called} template"] if there else []
+            lines += [f"smash {called} {what}" for what in ("daemonset", "policy", "template")] if there else []
             lines += [f"foreign {called}"] if there is None else [f"unforeign {called}"]
             for node in nodes:
                 if view.find(PODS, f"{called}-{node}", SPACE) is not None:

@@ -10,12 +10,13 @@ from nvdra.api.kinds import (
     CLAIM_TEMPLATES,
     COMPUTE_DOMAINS,
     DAEMON_SETS,
+    NETWORK_POLICIES,
     PODS,
     RESOURCE_CLAIMS,
     RESOURCE_SLICES,
     ROSTERS,
 )
-from nvdra.sim.kube.shapes import annotations, deleting, dig, name, namespace, phase
+from nvdra.sim.kube.shapes import annotations, deleting, dig, labels, name, namespace, phase
 from nvdra.sim.storm.node import CDI, DOMAINS, RECORDS
 from nvdra.sim.storm.pods import RUNS_FOR
 from nvdra.sim.storm.world import World
@@ -32,6 +33,7 @@ class Peace:
         found = [f"node {node.name} has no working plugin" for node in self.world.nodes.values() if not _serves(node)]
         slices = {dig(body, "spec", "nodeName") for body in self.world.view.all(RESOURCE_SLICES)}
         found += [f"{name_} publishes no devices" for name_ in self.world.nodes if name_ not in slices]
+        guarded = {labels(body).get(names.DOMAIN_LABEL) for body in self.world.view.all(NETWORK_POLICIES)}
         for domain in self.world.view.all(COMPUTE_DOMAINS):
             called, uid = name(domain), domain["metadata"]["uid"]
             if deleting(domain):
@@ -39,6 +41,8 @@ class Peace:
                 continue
             if names.FINALIZER not in (domain["metadata"].get("finalizers") or ()):
                 found.append(f"ComputeDomain {called} has no finalizer")
+            if uid not in guarded:
+                found.append(f"ComputeDomain {called} has no network policy")
             found += self._held(domain, uid)
         pods = self.world.view.all(PODS)
         found += [f"pod {name(pod)} will end by itself" for pod in pods if _runs(pod) and RUNS_FOR in annotations(pod)]
@@ -68,10 +72,11 @@ class Peace:
         view = self.world.view
         kinds: tuple[Kind[Any], ...] = (COMPUTE_DOMAINS, ROSTERS, CLAIM_TEMPLATES, RESOURCE_CLAIMS, PODS)
         found = [f"{kind.kind} {namespace(body)}/{name(body)}" for kind in kinds for body in view.all(kind)]
-        found += [f"DaemonSet {name(body)}" for body in view.all(DAEMON_SETS)]
+        for owned in (DAEMON_SETS, NETWORK_POLICIES):
+            found += [f"{owned.kind} {name(body)}" for body in view.all(owned)]
         ours = {names.DOMAIN_LABEL, names.CLIQUE_LABEL, names.JOIN_LABEL}
-        for labelled, labels in view.labels():
-            found += [f"label {label} of {labelled}" for label in sorted(ours & set(labels))]
+        for labelled, those in view.labels():
+            found += [f"label {label} of {labelled}" for label in sorted(ours & set(those))]
         for node in self.world.nodes.values():
             disk = node.disk
             for folder in (CDI, RECORDS, DOMAINS):

@@ -136,7 +136,7 @@ class PodWorker:
             ready = container.ready
             if ready != told:
                 told = ready if await self._report() else None
-            pause = READINESS if ready and container.daemon is not None else LOOK if not ready else 3600.0
+            pause = RETRY if told != ready else _pause(container)
             if seconds is not None:
                 left = container.began + float(seconds) - asyncio.get_running_loop().time()
                 if left <= 0:
@@ -213,6 +213,13 @@ class PodWorker:
         found: Json = {"name": spec["name"], "image": spec.get("image", ""), "imageID": "", "lastState": {}}
         ready = container is not None and container.ready
         return {**found, "ready": ready, "restartCount": container.restarts if container else 0, "state": state}
+
+
+def _pause(container: Container) -> float:
+    """Until readiness is looked at again; a worker that is ready stays so."""
+    if not container.ready:
+        return LOOK
+    return READINESS if container.daemon is not None else 3600.0
 
 
 Injected = tuple[dict[str, str], dict[str, str], tuple[str, ...]]

@@ -13,7 +13,7 @@ from typing import Any, Final
 from attrs import define, field, frozen
 
 from nvdra.api import names
-from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, PODS, ROSTERS
+from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NETWORK_POLICIES, PODS, ROSTERS
 from nvdra.sim.kube.shapes import dig, name, namespace, phase
 from nvdra.sim.storm.clockwork import clock, run
 from nvdra.sim.storm.ear import heard
@@ -142,7 +142,7 @@ def look(world: World) -> dict[str, Any]:
         "domains": {name(d): dig(d, "status", "status") for d in view.all(COMPUTE_DOMAINS)},
         "workers": {name(p): phase(p) for p in view.all(PODS) if namespace(p) != names.DRIVER_NAMESPACE},
         "daemons": Counter(phase(p) for p in view.all(PODS) if namespace(p) == names.DRIVER_NAMESPACE),
-        "made": {kind.plural: len(view.all(kind)) for kind in (DAEMON_SETS, CLAIM_TEMPLATES, ROSTERS)},
+        "made": {k.plural: len(view.all(k)) for k in (DAEMON_SETS, NETWORK_POLICIES, CLAIM_TEMPLATES, ROSTERS)},
         "labels": {node: names_of.get(labels.get(names.DOMAIN_LABEL, ""), "") for node, labels in view.labels()},
         "indices": sorted(e["index"] for r in view.all(ROSTERS) for e in r.get("daemons") or ()),
         "ready": sorted(e["status"] for r in view.all(ROSTERS) for e in r.get("daemons") or ()),

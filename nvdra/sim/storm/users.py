@@ -8,7 +8,7 @@ from attrs import define, field
 
 from nvdra.api import names
 from nvdra.api.kind import Kind
-from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, PODS
+from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NETWORK_POLICIES, PODS
 from nvdra.errors import NvdraError
 from nvdra.sim.kube import kinds
 from nvdra.sim.kube.shapes import Json, name, namespace
@@ -109,7 +109,8 @@ class Users:
     async def smash(self, called: str, what: str) -> None:
         """Delete things of ours by hand."""
         found = self.world.view.find(COMPUTE_DOMAINS, called, SPACE)
-        kind: Kind[Any] = DAEMON_SETS if what == "daemonset" else CLAIM_TEMPLATES
+        known: dict[str, Kind[Any]] = {"daemonset": DAEMON_SETS, "policy": NETWORK_POLICIES}
+        kind = known.get(what, CLAIM_TEMPLATES)
         for body in self.world.view.all(kind) if found is not None else ():
             labels = body["metadata"].get("labels") or {}
             if found is not None and labels.get(names.DOMAIN_LABEL) == found["metadata"]["uid"]:

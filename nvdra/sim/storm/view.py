@@ -7,7 +7,16 @@ from attrs import define
 
 from nvdra.api import names
 from nvdra.api.kind import Kind
-from nvdra.api.kinds import CLAIM_TEMPLATES, COMPUTE_DOMAINS, DAEMON_SETS, NODES, PODS, RESOURCE_CLAIMS, ROSTERS
+from nvdra.api.kinds import (
+    CLAIM_TEMPLATES,
+    COMPUTE_DOMAINS,
+    DAEMON_SETS,
+    NETWORK_POLICIES,
+    NODES,
+    PODS,
+    RESOURCE_CLAIMS,
+    ROSTERS,
+)
 from nvdra.sim.apiserver.store import ObjectStore
 from nvdra.sim.kube.shapes import deleting, holds
 
@@ -85,7 +94,7 @@ class View:
     def left_of(self, uid: str) -> list[str]:
         """Everything of ours that carries a domain's label; daemons' pods are the DaemonSet controller's."""
         left = [f"the label of {name}" for name in self.labelled(uid)]
-        for kind in (DAEMON_SETS, CLAIM_TEMPLATES, ROSTERS):
+        for kind in (DAEMON_SETS, NETWORK_POLICIES, CLAIM_TEMPLATES, ROSTERS):
             found = [b["metadata"] for b in self.all(kind)]
             left += [
                 f"{kind.kind} {m['name']}" for m in found if (m.get("labels") or {}).get(names.DOMAIN_LABEL) == uid

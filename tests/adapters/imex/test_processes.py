@@ -3,7 +3,9 @@
 import asyncio
 import os
 import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -137,6 +139,43 @@ async def test_no_orphan_outlives_us(tmp_path):
     await process.communicate()
     await until(lambda: not running(pid))
     assert (tmp_path / "bye").exists()
+
+
+async def test_a_node_without_threads_to_spare_is_refused_by_name(monkeypatch):
+    """At its limit of processes a thread cannot be started: that is a trouble like any other, not the end of us."""
+
+    def full(_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", full)
+    with pytest.raises(Refused, match="true cannot be started: can't start new thread"):
+        await PROCESSES.run(["true"], 5)
+
+
+NO_THREADS = """
+import asyncio, threading
+from nvdra.adapters.processes import AsyncProcesses, watch_without_threads
+
+def full(_):
+    raise RuntimeError("can't start new thread")
+
+async def main():
+    threading.Thread.start = full
+    child = await AsyncProcesses().start(["sh", "-c", "exit 3"], print)
+    print((await child.wait()).code, (await AsyncProcesses().run(["echo", "hello"], 5)).stdout.strip())
+
+watch_without_threads()
+asyncio.run(main())
+"""
+
+
+def test_children_need_no_threads():
+    """Where the kernel tells of a child's end by itself, no thread waits for it: questions go on on a full node."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", NO_THREADS],
+        env={"PYTHONPATH": PACKAGES, "PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.stdout, done.stderr) == ("3 hello\n", "")
 
 
 def test_binaries_are_found_in_order(tmp_path):

@@ -1,4 +1,6 @@
+import asyncio
 import base64
+import contextlib
 import ssl
 import subprocess
 import sys
@@ -7,8 +9,10 @@ import pytest
 import yaml
 
 from nvdra.adapters.kube import config
+from nvdra.adapters.kube.client import KubeClient
 from nvdra.adapters.kube.credentials import FixedHeader, Pem, RenewedHeader, token_file
-from nvdra.errors import ConfigError
+from nvdra.api.kinds import NODES
+from nvdra.errors import Again, ConfigError
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +63,52 @@ async def test_in_cluster(tmp_path, pems):
     assert access.endpoint.tls.verify_mode is ssl.CERT_REQUIRED
     assert len(access.endpoint.tls.get_ca_certs()) == 1
     assert headers == ["Bearer one", "Bearer one", "Bearer two", "Bearer three", "Bearer three"]
+
+
+async def test_a_cluster_may_replace_its_authority(tmp_path):
+    """When the API server's certificate is by a new authority, the pod's file is read anew; an older one ends there."""
+
+    def new_server(name):
+        subprocess.run(
+            ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+             "-days", "2", "-subj", "/CN=kubernetes", "-addext", "subjectAltName=IP:127.0.0.1",
+             "-keyout", str(tmp_path / "key.pem"), "-out", str(tmp_path / name)],
+            check=True, capture_output=True,
+        )  # fmt: skip
+        shown.load_cert_chain(tmp_path / name, tmp_path / "key.pem")
+
+    async def talk(reader, writer):
+        with contextlib.suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            body = b'{"metadata": {"name": "n"}}'
+            writer.write(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
+            await writer.drain()
+        writer.close()
+
+    shown = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    new_server("ca.crt")
+    (tmp_path / "token").write_text("one\n")
+    server = await asyncio.start_server(talk, "127.0.0.1", 0, ssl=shown)
+    port = server.sockets[0].getsockname()[1]
+    environ = {"KUBERNETES_SERVICE_HOST": "127.0.0.1", "KUBERNETES_SERVICE_PORT": str(port)}
+    client = KubeClient(config.load(environ=environ, service_account=tmp_path), "test")
+    try:
+        assert (await client.get(NODES, "n")).metadata.name == "n"
+        new_server("next.crt")
+        with pytest.raises(Again, match="not trusted"):
+            await client.get(NODES, "n")
+        (tmp_path / "next.crt").rename(tmp_path / "ca.crt")
+        with pytest.raises(Again, match="not trusted"):
+            await client.get(NODES, "n")
+        assert (await client.get(NODES, "n")).metadata.name == "n"
+        (tmp_path / "ca.crt").unlink()
+        new_server("another.crt")
+        for _ in range(2):
+            with pytest.raises(Again, match="not trusted"):
+                await client.get(NODES, "n")
+    finally:
+        await client.close()
+        server.close()
 
 
 def test_secrets_are_not_shown():

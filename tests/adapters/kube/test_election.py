@@ -199,6 +199,66 @@ def test_a_stolen_lease_is_noticed(virtually):
     assert (seconds <= 5, holder) == (True, "thief")
 
 
+def test_a_deleted_lease_is_made_anew_by_the_leader(virtually):
+    """Somebody deletes the Lease: who leads takes it again at once, before a candidate may think it free."""
+
+    async def main(loop):
+        leases = Leases()
+        one = election(loop, leases.client(), "one")
+        task = asyncio.ensure_future(one.lead(for_ever))
+        await until(lambda: one.leading)
+        leases.lease = None
+        await asyncio.sleep(TERMS.renew_seconds + TERMS.retry_seconds * 2)
+        result = task.done(), one.leading, leases.lease.spec.holderIdentity if leases.lease else None
+        await stop(task)
+        return result
+
+    assert virtually(main) == (False, True, "one")
+
+
+def test_a_deleted_lease_that_another_has_taken_is_noticed(virtually):
+    """Somebody deletes the Lease and a candidate is faster: who led stops at its next renewal."""
+
+    async def main(loop):
+        leases = Leases()
+        one, two = (election(loop, leases.client(), name) for name in ("one", "two"))
+        tasks = [asyncio.ensure_future(one.lead(for_ever))]
+        await until(lambda: one.leading)
+        tasks.append(asyncio.ensure_future(two.lead(for_ever)))
+        both = 0.0
+        await asyncio.sleep(7)
+        leases.lease = None
+        for _ in range(200):
+            await asyncio.sleep(0.1)
+            both += 0.1 * (one.leading and two.leading)
+        await stop(*tasks)
+        return both
+
+    assert virtually(main) <= TERMS.retry_seconds * 1.2 + 0.2
+
+
+def test_one_call_that_hangs_costs_no_leadership(virtually):
+    """A connection dies without a word, as behind a load balancer: there is time left to renew by another one."""
+
+    async def main(loop):
+        hanging = []
+
+        def network():
+            return (1e9, 0.0, "before") if hanging and hanging.pop() else (0.0, 0.0, "ok")
+
+        one = election(loop, Leases().client(network), "one")
+        task = asyncio.ensure_future(one.lead(for_ever))
+        await until(lambda: one.leading)
+        await asyncio.sleep(7)
+        hanging.append(True)
+        await asyncio.sleep(60)
+        result = hanging, task.done(), one.leading
+        await stop(task)
+        return result
+
+    assert virtually(main) == ([], False, True)
+
+
 def test_work_that_ends_or_fails_releases(virtually):
     """The end of the work ends the leadership; its fault is the caller's."""
 

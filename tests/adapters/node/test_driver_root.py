@@ -4,7 +4,7 @@ import pytest
 
 from nvdra.adapters.devnodes import DiskDeviceNodes
 from nvdra.adapters.driver_root import BINARY_FOLDERS, DriverRoot, daemon_edits
-from nvdra.errors import Refused
+from nvdra.errors import Again, Refused
 from nvdra.node import DeviceNode, Edits, Mount
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
@@ -107,3 +107,11 @@ def test_without_imex_the_root_and_the_folders_are_named(tmp_path: Path) -> None
 
     assert all(folder in str(caught.value) for folder in BINARY_FOLDERS)
     assert caught.value.reason == "ImexMissing"
+
+
+def test_a_root_that_cannot_be_read_is_tried_again(tmp_path: Path) -> None:
+    """As while a driver is replaced: it is named, and is a trouble that passes."""
+    put(tmp_path, "usr/bin/nvidia-imex")
+    link(tmp_path, "lib64", "x" * 300)
+    with pytest.raises(Again, match=f"driver root / .seen at {tmp_path}. cannot be read: File name too long"):
+        daemon_edits(DriverRoot(tmp_path), tmp_path)

@@ -1,6 +1,7 @@
 import asyncio
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,34 @@ async def test_a_root_without_library_says_where_it_was_sought(tmp_path: Path) -
     assert "is nvidiaDriverRoot right?" in error
     a_driver(tmp_path)
     assert not (await nvml.read()).error
+
+
+async def test_a_root_that_cannot_be_read_is_told_and_looked_at_again(tmp_path: Path) -> None:
+    """As while a driver is replaced: the next look finds what is there by then, and none waits for one that failed."""
+    folder = tmp_path / "driver/usr/lib64"
+    folder.parent.mkdir(parents=True)
+    folder.symlink_to("x" * 300)  # no file system has such a name
+    library = NvmlLibrary(DriverRoot(tmp_path / "driver"), time_limit=5)
+    async with asyncio.timeout(4):
+        first = await library.read()
+    assert "File name too long" in first.error
+    folder.unlink()
+    async with asyncio.timeout(4):
+        second = await library.read()
+    assert "has no libnvidia-ml.so.1" in second.error
+
+
+async def test_a_node_without_threads_to_spare_is_told(tmp_path: Path, monkeypatch) -> None:
+    """At the node's limit of processes a look fails like any other; the next one finds what is there."""
+    library = NvmlLibrary(DriverRoot(tmp_path))
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", _full)
+        assert "can't start new thread" in (await library.read()).error
+    assert "has no libnvidia-ml.so.1" in (await library.read()).error
+
+
+def _full(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
 
 
 async def test_a_library_that_is_none_is_named(tmp_path: Path) -> None:

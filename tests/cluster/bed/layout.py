@@ -91,6 +91,11 @@ class Layout:
         return self.kubeconfig_of("admin")
 
     @property
+    def killing(self) -> Path:
+        """The folder that arms the driver's containers, while it is there, to kill themselves at chosen steps."""
+        return self.root / "killing"
+
+    @property
     def kubectl_cache(self) -> Path:
         """What kubectl remembers of this bed's API server, and of no other's at the same address."""
         return self.root / "kubectl-cache"

@@ -52,6 +52,10 @@ BOOT_ID = "/proc/sys/kernel/random/boot_id"
 OWN_BOOT = """#!/bin/sh
 # Run by runc before a container starts: its /proc is new, and would have the machine's boot id instead of the node's.
 bundle=$(sed -n 's/.*"bundle":"\\([^"]*\\)".*/\\1/p')
+if [ -x {killing}/nvdra ] && [ -x "$bundle/rootfs/usr/local/bin/nvdra" ]; then  # a test kills the driver (killing.py)
+  mount --bind {killing} "$bundle/rootfs/mnt"
+  mount --bind {killing}/nvdra "$bundle/rootfs/usr/local/bin/nvdra"
+fi
 exec mount --bind {file} "$bundle/rootfs{boot_id}"
 """
 
@@ -71,7 +75,7 @@ def files(layout: Layout, node: Node, pause: str) -> None:
     (node.root / "mounts.sh").write_text(mounts(node))
     boot_anew(node)
     own_boot = node.root / "own-boot.sh"
-    own_boot.write_text(OWN_BOOT.format(file=node.boot_id, boot_id=BOOT_ID))
+    own_boot.write_text(OWN_BOOT.format(file=node.boot_id, boot_id=BOOT_ID, killing=layout.killing))
     (node.root / "runtime.json").write_text(json.dumps(_runtime(binaries("ctr"), str(own_boot))))
 
 

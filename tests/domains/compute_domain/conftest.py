@@ -35,8 +35,8 @@ class Run:
 def controlling():
     """Starts a controller: the whole process, except that its API server is in the same loop."""
 
-    def start(little, max_nodes=18, workers=4, agent="controller", **daemons):
+    def start(little, max_nodes=18, workers=4, agent="controller", cluster=None, **daemons):
         settings = ControllerSettings(workers=workers, daemons=DaemonSettings(max_nodes=max_nodes, **daemons))
-        return Run(little, Controller(little.client(agent), settings, wall=wall))
+        return Run(little, Controller(cluster or little.client(agent), settings, wall=wall))
 
     return start

@@ -89,11 +89,13 @@ async def test_workers_that_lose_their_daemons_are_named(controlling):
         }
         await little.hands.patch(RAW_CLAIMS, meta["name"], {"status": status}, "default", subresource="status")
     await little.delete(domain)
-    await asyncio.sleep(5)
+    await asyncio.sleep(3)
+    assert await little.seen(domain) is None
+    await asyncio.sleep(7)
     told = [e for e in await little.events() if e["reason"] == "ComputeDomainDeletedInUse"]
     about = {e["involvedObject"]["name"] for e in told}
     assert about == {domain.metadata.name, "worker-a", "worker-b"}
-    assert {(e["type"], "worker-a, worker-b lose their IMEX daemons" in e["message"]) for e in told} == {
+    assert {(e["type"], "worker-a, worker-b have lost their IMEX daemons" in e["message"]) for e in told} == {
         ("Warning", True)
     }
     assert await little.seen(domain) is None

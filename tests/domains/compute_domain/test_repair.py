@@ -36,6 +36,44 @@ async def test_a_daemonset_that_drifted_is_put_right(controlling):
 
 
 @virtually
+async def test_a_setting_that_was_taken_back_is_gone(controlling):
+    """What a newer release or other values do not ask for any more is asked of no new daemon of an old domain either."""
+    little = await Little.started()
+    run = controlling(little, priority_class="high", image_pull_secrets=("a",))
+    await little.domain()
+    await asyncio.sleep(2)
+    await run.stop()
+    controlling(little, image="newer")
+    await asyncio.sleep(5)
+    (after,) = await little.daemon_sets()
+    pod = after["spec"]["template"]["spec"]
+    assert (pod["containers"][0]["image"], pod.keys() & {"priorityClassName", "imagePullSecrets"}) == ("newer", set())
+    counts = little.store.counters.snapshot()
+    await asyncio.sleep(3600)
+    assert (little.store.counters.snapshot() - counts).total(agent="controller", resource="daemonsets") == 0
+
+
+@virtually
+async def test_an_amount_in_other_words_is_no_drift(controlling):
+    """An API server writes 1000m as 1 and 1024Mi as 1Gi: what it stores is what was asked for, and is left as it is."""
+    little = await Little.started()
+    run = controlling(little, requests={"cpu": "1000m", "memory": "1024Mi"})
+    domain = await little.domain()
+    await asyncio.sleep(2)
+    (before,) = await little.daemon_sets()
+    pod = before["spec"]["template"]["spec"]
+    stored = pod["containers"][0]
+    stored = {**stored, "resources": {**stored["resources"], "requests": {"cpu": "1", "memory": "1Gi"}}}
+    change = {"spec": {"template": {"spec": {"containers": [stored]}}}}
+    await run.stop()
+    await little.hands.patch(RAW_DAEMON_SETS, before["metadata"]["name"], change, OWN)
+    controlling(little, agent="next", requests={"cpu": "1000m", "memory": "1024Mi"})
+    await asyncio.sleep(5)
+    assert little.store.counters.snapshot().total(agent="next", verb="apply") == 0
+    assert (await little.seen(domain)).status.observedGeneration == 1
+
+
+@virtually
 async def test_what_is_deleted_by_hand_is_made_again(controlling):
     """DaemonSet, daemon template and workload template come back within seconds, under the same names."""
     little = await Little.started()
@@ -105,6 +143,21 @@ async def test_two_domains_that_want_one_name(controlling):
     await asyncio.sleep(3)
     assert await little.seen(two) is None
     assert "default/shared" in {t.metadata.path for t in await little.templates()}
+
+
+@virtually
+async def test_a_name_that_becomes_free_is_taken_at_once(controlling):
+    """A domain whose template's name was another's is served as soon as that one has gone, not half a minute later."""
+    little = await Little.started()
+    controlling(little)
+    first = await little.domain("first", template="shared")
+    await asyncio.sleep(2)
+    second = await little.domain("second", template="shared")
+    await asyncio.sleep(10)
+    assert (await little.seen(second)).condition("Provisioned").reason == "ForeignClaimTemplate"
+    await little.delete(first)
+    await asyncio.sleep(4)
+    assert (await little.seen(second)).condition("Provisioned").status == "True"
 
 
 @pytest.mark.parametrize("owned", [True, False], ids=["with its owner", "without its owner"])

@@ -195,7 +195,7 @@ async def test_two_domains_keep_apart(controlling):
     assert await little.left_of(one.metadata.uid) == []
     assert word(await little.seen(two)) == "Ready"
     assert await little.labelled(two.metadata.uid) == ["node-2"]
-    assert len(await little.left_of(two.metadata.uid)) == 5
+    assert len(await little.left_of(two.metadata.uid)) == 6
 
 
 @virtually

@@ -6,35 +6,14 @@ import json
 import pytest
 from attrs import evolve
 
-from nvdra.api import kinds, names
-from nvdra.api.local import DAEMON_STATUSES, DISK_SPECS, DaemonStatus, DiskSpec
-from nvdra.api.records import PodRef
+from nvdra.api.local import DISK_SPECS, DiskSpec
 from nvdra.core.waits import reasons
 from nvdra.errors import Refused
 from nvdra.node import CdiSpec, ChannelNumbers, DeviceNode, Edits, Mount
-from tests.builders import CLIQUE, OWN, Little
-from tests.nodes import DOMAINS, Plugin, reading
+from tests.builders import CLIQUE
+from tests.domains.daemon_claim.claims import DOMAIN, a_plugin, prepared, released
+from tests.nodes import DOMAINS, reading
 from tests.virtual_time import until, virtually
-
-DOMAIN = "d0000000-0000-0000-0000-000000000001"
-
-
-async def a_plugin(seen=None):
-    little = await Little.started()
-    await little.node("node-1")
-    plugin = Plugin(little.client("plugin"), "node-1", seen=seen or reading())
-    plugin.start()
-    return little, plugin
-
-
-async def prepared(plugin, uid="d", **more):
-    plugin.wants(uid, DOMAIN, kind="daemon", domain_name="team/train", **more)
-    await until(lambda: plugin.state(uid, "daemon") == "Holding.Prepared")
-
-
-async def released(plugin, uid="d"):
-    plugin.lets_go(uid, "daemon")
-    await until(lambda: plugin.state(uid, "daemon") is None)
 
 
 @virtually
@@ -195,70 +174,6 @@ async def test_a_restart_at_any_moment(state):
         plugin.lets_go("d", "daemon")
     await until(lambda: plugin.state("d", "daemon") is None, limit=60)
     assert plugin.left == {}
-
-
-@virtually
-async def test_a_daemon_that_is_not_ready_says_why_on_its_pod():
-    """After a moment, once for each reason; one that is merely starting says nothing."""
-    little, plugin = await a_plugin()
-    await little.daemon("node-1", DOMAIN, ready=False)
-    (pod,) = await little.pods()
-    await prepared(plugin, pods=(PodRef(pod.metadata.name, pod.metadata.uid), PodRef("gone", "x")))
-
-    async def note():
-        found = await little.hands.get(kinds.PODS, pod.metadata.name, OWN)
-        return found.metadata.annotations.get(names.NOTE_ANNOTATION, "")
-
-    def says(reason, *, ready=False):
-        plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, "START", ready, reason))
-
-    says("port 50000 in use")
-    await asyncio.sleep(2)
-    assert await note() == ""
-    await asyncio.sleep(2)
-    assert await note() == "port 50000 in use"
-    before = little.store.version
-    await asyncio.sleep(600)
-    assert little.store.version == before
-    says("peer node-2 unreachable")
-    await asyncio.sleep(1)
-    assert await note() == "peer node-2 unreachable"
-    says("", ready=True)
-    await asyncio.sleep(1)
-    says("crash loop")
-    await asyncio.sleep(2)
-    assert await note() == "peer node-2 unreachable"
-    await asyncio.sleep(2)
-    assert await note() == "crash loop"
-
-
-@virtually
-async def test_a_ready_daemon_says_whom_it_does_not_reach():
-    """As long as it is so, and not a word longer: also when the plugin was restarted meanwhile."""
-    little, plugin = await a_plugin()
-    await little.daemon("node-1", DOMAIN)
-    (pod,) = await little.pods()
-    await prepared(plugin, pods=(PodRef(pod.metadata.name, pod.metadata.uid),))
-
-    async def note():
-        found = await little.hands.get(kinds.PODS, pod.metadata.name, OWN)
-        return found.metadata.annotations.get(names.NOTE_ANNOTATION, "")
-
-    def says(reason):
-        plugin.engine.store.put(DAEMON_STATUSES, DaemonStatus(DOMAIN, "Running.Ready", True, reason))
-
-    says("not connected to 1 of 1 peers: node-2")
-    await asyncio.sleep(4)
-    assert await note() == "is ready, but not connected to 1 of 1 peers: node-2"
-    says("")
-    await asyncio.sleep(1)
-    assert await note() == ""
-    says("not connected to 1 of 1 peers: node-2")
-    await asyncio.sleep(4)
-    await plugin.restart()
-    says("")
-    await asyncio.sleep(2)
-    assert await note() == ""
 
 
 @virtually

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from nvdra.adapters.kube.events import sameness
 from nvdra.domains.imex_daemon.symptoms import Ended, Symptom, crash_loop, symptom_of, unreachable, waiting_for
 from nvdra.domains.imex_daemon.views import DomainView, ImexNode
 from nvdra.ports import Exit
@@ -31,7 +32,7 @@ def a_view(row: dict[int, str]) -> DomainView:
         ("Unable to identify this node: no line is 10.1.1.1", "OwnNodeNotListed", "address is not behind"),
         ("nvidia-imex: error while loading shared libraries: libnvgpu.so.1: cannot open", "LibraryMissing", "libnvgpu.so.1"),
         ("Failed to open /dev/nvidiactl", "DriverNotUsable", "/dev/nvidiactl"),
-        ("Something else", "ImexExited", "exited with code 1; last line: .*Something else"),
+        ("Something else", "ImexExited", "exited with code 1; last line: Something else$"),
     ],
 )  # fmt: skip
 def test_last_lines_are_recognised(line, reason, words):
@@ -40,6 +41,23 @@ def test_last_lines_are_recognised(line, reason, words):
         seen = symptom_of(Exit(1, tail))
         assert seen.reason == reason
         assert re.search(words, seen.text)
+
+
+@pytest.mark.parametrize(
+    "line", ["boom", "driver and library API mismatch", "Failed to open /dev/nvidiactl", "", "[x]"]
+)
+@given(st.datetimes(), st.integers(1, 99999), st.floats(0, 250), st.floats(0, 50))
+def test_the_same_end_has_the_same_words(line, when, thread, now, apart):
+    """Neither the log's time and thread nor the second at which we look make another reason of the same."""
+    stamp = f"[{when:%b %d %Y %H:%M:%S}] [ERROR] [tid {thread}] "
+    assert symptom_of(Exit(1, (stamp + line,))) == symptom_of(Exit(1, (LOG + line,)))
+    ends = [Ended(at * apart, Exit(1, (LOG + line,))) for at in range(4)]
+    assert crash_loop(ends, 3 * apart + now / 10) == crash_loop(ends, 3 * apart)
+    longer = [*ends, Ended(3 * apart + 1, Exit(1, (stamp + line,)))]
+    one, more = crash_loop(ends, 3 * apart), crash_loop(longer, 3 * apart + 1)
+    assert one is not None
+    assert more is not None
+    assert sameness(one.text) == sameness(more.text)
 
 
 def test_a_signal_is_named():

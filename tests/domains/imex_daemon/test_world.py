@@ -3,25 +3,15 @@
 import asyncio
 import itertools
 
-import attrs
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nvdra.domains.imex_daemon import things
-from tests.domains.imex_daemon.imex_world import ADDRESS, HOSTS, ROOT, WHO, World, a_roster
+from tests.domains.imex_daemon.imex_world import ADDRESS, HOSTS, ROOT, World, a_roster
+from tests.domains.imex_daemon.stories import ROSTERS, made_ready
 from tests.virtual_time import clock, run, until, virtually
 
-ROSTERS = {
-    "alone": lambda: a_roster(ADDRESS),
-    "two": lambda: a_roster(ADDRESS, "10.0.0.2"),
-    "moved": lambda: a_roster(ADDRESS, "10.0.0.7"),
-    "crowd": lambda: a_roster(ADDRESS, "10.0.0.2", "10.0.0.3", "10.0.0.4"),
-    "reindexed": lambda: a_roster("10.0.0.9", ADDRESS, own=1),
-    "old-address": lambda: a_roster("10.0.0.99", "10.0.0.2"),
-    "without-us": lambda: a_roster("", "10.0.0.2", own=0),
-    "none": lambda: None,
-}
 WAITS = st.sampled_from([0.0, 0.05, 0.3, 0.7, 1.5, 4.9, 5.3, 20.0, 70.0])
 EVENTS = st.one_of(
     st.sampled_from(sorted(ROSTERS)).map(lambda name: ("roster", name)),
@@ -66,6 +56,7 @@ async def _converges(world: World) -> None:
     await until(lambda: world.addresses() == world.expected(), limit=12)
     assert world.status == {
         "domain": "uid-1", "state": "Running.Ready", "ready": True, "reason": "", "index": world.alive.index, "pid": None,
+        "awaited": False,
     }  # fmt: skip
     assert world.files.files[ROOT / "etc/hosts"].startswith(HOSTS)
 
@@ -119,7 +110,7 @@ def test_it_stops_at_any_time(story, wait):
 @virtually
 async def test_a_change_within_the_deaf_time_is_told_again():
     """A change that comes just after a signal is told when the instance listens again: two signals, none lost."""
-    world = await _ready(World())
+    world = await made_ready(World())
     for name in ("two", "crowd", "moved"):
         world.api.put(ROSTERS[name]())
         await asyncio.sleep(1.0)
@@ -131,7 +122,7 @@ async def test_a_change_within_the_deaf_time_is_told_again():
 @virtually
 async def test_a_burst_of_joins_is_one_signal():
     """Changes that follow each other closely are told together, and soon."""
-    world = await _ready(World())
+    world = await made_ready(World())
     for name in ("two", "moved", "crowd"):
         world.api.put(ROSTERS[name]())
         await asyncio.sleep(0.2)
@@ -145,7 +136,7 @@ async def test_a_burst_of_joins_is_one_signal():
 async def test_the_closed_loop_sees_a_daemon_that_forgets_the_deaf_time(monkeypatch):
     """A mutant that signals at once loses the last address: the world would notice."""
     monkeypatch.setattr(things, "DEAF", 0.0)
-    world = await _ready(World())
+    world = await made_ready(World())
     for name in ("two", "moved"):
         world.api.put(ROSTERS[name]())
         await asyncio.sleep(1.0)
@@ -157,7 +148,7 @@ async def test_the_closed_loop_sees_a_daemon_that_forgets_the_deaf_time(monkeypa
 @virtually
 async def test_a_new_index_is_a_fault_that_is_reported_and_nothing_more():
     """The running instance keeps its place and addresses; it is not ready, and the way out is named."""
-    world = await _ready(World())
+    world = await made_ready(World())
     before = dict(world.alive.resolved)
     world.api.put(ROSTERS["reindexed"]())
     await until(lambda: not world.status["ready"])
@@ -193,98 +184,3 @@ async def test_pauses_between_restarts_grow_and_begin_anew_after_a_good_run():
     await until(lambda: len(world.instances) > count)
     assert 1.0 <= clock() - crashed < 1.2
     await world.end()
-
-
-@virtually
-async def test_what_is_waited_for_is_said():
-    """Each way of waiting has its own sentence in the status file."""
-    world = World(stuck=True)
-    world.api.breaks(broken=True)
-    world.begin()
-    await _says(world, "cannot be read: the API server is away")
-    world.api.breaks(broken=False)
-    await _says(world, "has not made the list of this domain's nodes (uid-1.c.1) yet")
-    world.api.put(ROSTERS["without-us"]())
-    await _says(world, "has not listed node-0 in uid-1.c.1 yet")
-    world.api.put(ROSTERS["old-address"]())
-    await _says(world, "lists node-0 at 10.0.0.99 and has not seen this pod's 10.0.0.1 yet")
-    world.api.put(a_roster("", "", "", "", "", ADDRESS, own=5))
-    await _says(world, "has index 5, but IMEX's list has 4 lines")
-    world.files.full = True
-    world.api.put(ROSTERS["alone"]())
-    await until(lambda: "no space left" in world.daemon.status.reason)
-    world.files.full = False
-    await _says(world, "waits for former importers")
-    world.hanging = True
-    await _says(world, "did not answer in time")
-    world.hanging = world.stuck = False
-    await until(lambda: world.status["ready"])
-    await world.end()
-
-
-@virtually
-async def test_a_ready_instance_is_believed_while_its_tool_hangs_shortly():
-    """One answer that does not come in time is no unreadiness; silence for long is."""
-    world = await _ready(World())
-    world.hanging = True
-    await asyncio.sleep(12)
-    assert world.status["ready"]
-    await until(lambda: not world.status["ready"], limit=20)
-    assert len(world.instances) == 1
-    await world.end()
-
-
-@virtually
-async def test_without_a_fabric_it_is_ready_and_starts_nothing():
-    """No clique, no IMEX: ready at once, with the reason, and gone at once."""
-    world = World()
-    world.begin(attrs.evolve(WHO, clique=""))
-    await until(lambda: world.status.get("ready"))
-    assert (world.status["state"], world.status["reason"]) == (
-        "Idle",
-        "this node has no NVLink fabric, so no IMEX daemon is needed",
-    )
-    assert await world.end() == 0
-    assert world.instances == []
-
-
-@virtually
-async def test_a_roster_that_goes_away_changes_nothing():
-    """Deleted or unreachable: the instance stays as it is, ready."""
-    world = await _ready(World())
-    resolved = dict(world.alive.resolved)
-    world.api.put(None)
-    await asyncio.sleep(30)
-    world.api.breaks(broken=True)
-    await asyncio.sleep(300)
-    assert world.status["ready"]
-    assert (len(world.instances), world.alive.resolved) == (1, resolved)
-    await world.end()
-
-
-async def _ready(world: World) -> World:
-    world.api.put(ROSTERS["alone"]())
-    world.begin()
-    await until(lambda: world.status.get("ready"))
-    return world
-
-
-async def _says(world: World, words: str) -> None:
-    await until(lambda: words in world.status.get("reason", ""), limit=40)
-    assert not world.status["ready"]
-
-
-@virtually
-async def test_a_line_that_imex_prints_is_a_moment_to_ask_it():
-    """Between two questions, 5 s apart, it prints something: it is asked at once, and what it answers counts, not the line."""
-    world = World()
-    world.api.put(a_roster(ADDRESS))
-    world.begin()
-    await until(lambda: world.status.get("ready"), 5)
-    await asyncio.sleep(12)
-    world.stuck, begun = True, clock()
-    assert world.alive is not None
-    world.alive.says("[INFO] anything at all")
-    await until(lambda: not world.status["ready"], 5)
-    assert clock() - begun < 0.1
-    await world.die()

@@ -12,6 +12,7 @@ from nvdra.apps.explain import account_of, shown
 from nvdra.errors import NvdraError
 from nvdra.explain.faults import Fault
 from nvdra.sim.kube.kinds import PODS
+from tests.naming import IN_TIME, lacking, places_of
 from tests.rack.rig import DOMAINS, Json, Rig
 
 
@@ -75,11 +76,10 @@ class Case:
 
     async def named(self) -> None:
         """Until every object on which the fault shows says cause and way out; AssertionError after ten seconds."""
-        places = self.fault.shown.split(", ")
 
         async def told() -> bool:
             seen = await self.described()
-            return all(self.fault.says in seen[p] and self.fault.todo in seen[p] for p in places)
+            return not lacking(self.fault, {place: seen[place] for place in places_of(self.fault)})
 
         clock, passed = asyncio.get_running_loop().time, 0.0
         while not await told():
@@ -91,9 +91,8 @@ class Case:
                 raise AssertionError(f"{self.fault.name}: not named in time\n{seen}")
 
 
-IN_TIME = 10.0
-"""Seconds from the fault to its name. The whole rack lives in this process: while that is held up, no time passes."""
 LOOK_EVERY = 0.1
+"""Seconds. The whole rack lives in this process: while that is held up, no time passes."""
 
 
 @frozen
@@ -109,7 +108,7 @@ async def described_by_kubectl(kubectl: Path, case: Case) -> str:
     """The real thing, without its line breaks."""
     words = [str(kubectl), f"--kubeconfig={case.rig.rack.kubeconfig}", "describe"]
     texts = []
-    for place in case.fault.shown.split(", "):
+    for place in places_of(case.fault):
         of_domain = place == "ComputeDomain"
         target = ["computedomain", case.domain] if of_domain else ["pod", case.worker]
         namespace = "default" if of_domain else case.namespace

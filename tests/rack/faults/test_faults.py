@@ -16,6 +16,7 @@ from nvdra.sim.kube.kinds import NODES, PODS
 from nvdra.sim.rack import Rack, RackSettings
 from nvdra.sim.topology import Topology
 from tests import tools
+from tests.naming import lacking
 from tests.rack.conftest import PATIENT
 from tests.rack.faults.cases import Case, described_by_kubectl
 from tests.rack.faults.injections import INJECTIONS
@@ -87,12 +88,8 @@ async def tried(case: Case, client: KubeClient, gate: asyncio.Semaphore) -> list
         except AssertionError as error:
             return [str(error)]
         print(f"{case.fault.name:22} made in {made - began:4.1f} s, named after {time.monotonic() - made:4.1f} s")
-        lacking = []
         program = tools.kubectl()
         texts = {"nvdra explain": await case.explained(client)}
         if program is not None:
             texts["kubectl describe"] = await described_by_kubectl(program, case)
-        for teller, text in texts.items():
-            wanted = (case.fault.says, case.fault.todo)
-            lacking += [f"{case.fault.name}: {teller} lacks {w!r}:\n{text}" for w in wanted if w not in text]
-        return lacking
+        return lacking(case.fault, texts)

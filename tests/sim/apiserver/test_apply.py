@@ -106,3 +106,15 @@ def test_preconditions_of_an_apply(world, refused):
     world.patch("configmaps", "a", config({"x": "1"}), "apply", manager="one")
     with refused(409, "Conflict"):
         world.patch("configmaps", "a", config({"x": "1"}, uid="other"), "apply", manager="one")
+
+
+def test_a_network_policys_selector_and_rules_are_one_value_each(world):
+    """Who applies them takes them whole: nothing that another added to them stays; beside them it does."""
+    mine = {"podSelector": {"matchLabels": {"a": "b"}}, "ingress": [{"ports": [{"protocol": "TCP", "port": 1}]}]}
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "p"}, "spec": mine}
+    path = "networking.k8s.io/networkpolicies"
+    world.patch(path, "p", policy, "apply", manager="one")
+    more = {"podSelector": {"matchLabels": {"c": "d"}}, "ingress": [{}], "egress": [{}]}
+    world.patch(path, "p", {"spec": more}, manager="two")
+    world.patch(path, "p", policy, "apply", manager="one", force=True)
+    assert world.get(path, "p")["spec"] == {**mine, "egress": [{}], "policyTypes": ["Ingress"]}

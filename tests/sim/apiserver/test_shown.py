@@ -79,6 +79,11 @@ def test_durations(seconds, text):
             {"spec": {"template": {"spec": {"nodeSelector": {"a": "b"}}}}},
             {"Node Selector": "a=b", "Ready": 0},
         ),
+        (
+            "networking.k8s.io/networkpolicies",
+            {"spec": {"podSelector": {"matchLabels": {"a": "b"}}}},
+            {"Pod-Selector": "a=b"},
+        ),
         ("apps/deployments", {"spec": {"replicas": 2}, "status": {"readyReplicas": 1}}, {"Ready": "1/2"}),
     ],
 )
@@ -157,6 +162,18 @@ def test_schemas(rule, good, bad):
     """Each keyword lets through what it should, and only that."""
     assert [list(schema.flaws(rule, value, "x")) for value in good] == [[] for _ in good]
     assert all(list(schema.flaws(rule, value, "x")) for value in bad)
+
+
+@pytest.mark.parametrize(
+    ("spec", "types"), [({"ingress": [{}]}, ["Ingress"]), ({}, ["Ingress"]), ({"egress": [{}]}, ["Ingress", "Egress"])]
+)
+def test_defaults_of_a_network_policy(world, spec, types):
+    """Its types follow from its rules, ports are TCP."""
+    rule = {"ports": [{"port": 1}]}
+    given = {"podSelector": {}, **{way: [rule] for way in spec}}
+    made = world.create("networking.k8s.io/networkpolicies", "p", spec=given)["spec"]
+    assert made["policyTypes"] == types
+    assert [made[way] for way in spec] == [[{"ports": [{"port": 1, "protocol": "TCP"}]}] for _ in spec]
 
 
 def test_defaults_that_clients_see(world):

@@ -6,15 +6,15 @@ from collections import Counter
 import pytest
 
 from nvdra.api import kinds, names
-from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec, ComputeDomainStatus
+from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec, ComputeDomainStatus, Roster
 from nvdra.api.membership import member_of
 from nvdra.api.meta import Meta
 from nvdra.api.objects import Node, Pod, PodSpec
 from nvdra.apps.controller import Controller
 from nvdra.domains.compute_domain import snapshot as compute_domain
 from nvdra.domains.imex_domain import snapshot as imex_domain
+from nvdra.domains.imex_domain.pace import TALKING, pace_of_talk
 from nvdra.domains.imex_domain.snapshot import ImexDomainSnapshot
-from nvdra.domains.imex_domain.things import TALKING, _pace_of_talk
 from nvdra.engine.queue import Key, Queue
 from nvdra.engine.store import Store
 from nvdra.sim import manifests
@@ -204,7 +204,7 @@ def test_the_more_rosters_the_less_often_each_tells_what_is_waited_for():
 
     def pace(cliques):
         domain = ComputeDomain(status=ComputeDomainStatus(imexDomainCount=cliques))
-        return _pace_of_talk(ImexDomainSnapshot(UID, CLIQUE, 0.0, domain))
+        return pace_of_talk(ImexDomainSnapshot(UID, CLIQUE, 0.0, domain), Roster())
 
     assert pace(1) == pace(7) == TALKING
     for cliques in (56, 280, 556):

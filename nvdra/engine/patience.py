@@ -1,0 +1,28 @@
+"""How long something may fail before it is done without: what others need an end of must not wait for ever."""
+
+import logging
+
+from attrs import define, field
+
+from nvdra.errors import NvdraError
+
+log = logging.getLogger("nvdra.engine")
+
+
+@define(eq=False)
+class Patience:
+    """For `seconds` from the first failure of each path on. Losing it costs that time once more."""
+
+    seconds: float
+    _since: dict[str, float] = field(factory=dict)
+
+    def bear(self, path: str, error: NvdraError, now: float) -> None:
+        """Raises the error, so that it is tried again; returns, and says so, when that has gone on for too long."""
+        if now - self._since.setdefault(path, now) < self.seconds:
+            raise error
+        log.warning("%s: done without, after %.0f s: %s", path, now - self._since[path], error)
+        self.ended(path)
+
+    def ended(self, path: str) -> None:
+        """It went well."""
+        self._since.pop(path, None)
