@@ -3,6 +3,7 @@
 import asyncio
 
 import attrs
+from msgspec.structs import replace
 
 from tests.domains.imex_daemon.imex_world import ADDRESS, WHO, World, a_roster
 from tests.domains.imex_daemon.stories import ROSTERS, made_ready, says
