@@ -6,17 +6,16 @@ Sub-commands are imported when they are called: `nvdra --help` and the IMEX daem
 import sys
 from collections.abc import Mapping
 from importlib import import_module
+from typing import NamedTuple
 
 import click
-from attrs import frozen
 
 from nvdra import __version__
 from nvdra.errors import ConfigError, NvdraError
 
 
-@frozen
-class Entry:
-    """A sub-command: where it is (`module:attribute`) and what `--help` says of it."""
+class Entry(NamedTuple):
+    """A sub-command: where it is (`module:attribute`) and what `--help` says of it. Not attrs: --help goes without."""
 
     target: str
     about: str

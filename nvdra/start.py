@@ -6,11 +6,12 @@ being turned away and coming back a second later. It also goes without the comma
 
 import os
 import signal
-import socket
 import sys
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-from nvdra.api import names
+if TYPE_CHECKING:
+    import socket
 
 _WAITING_ROOM = 16
 _TOLD_TO_STOP = 128 + signal.SIGTERM
@@ -34,8 +35,12 @@ def _nothing_begun(*_: object) -> None:
     sys.exit(_TOLD_TO_STOP)
 
 
-def opened(environ: Mapping[str, str]) -> socket.socket | None:
+def opened(environ: Mapping[str, str]) -> "socket.socket | None":
     """A socket that listens where the probes come; None where that cannot be: the daemon tries again, and says why."""
+    import socket  # `nvdra --help` goes without
+
+    from nvdra.api import names
+
     address = environ.get("POD_IP", "")
     try:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET

@@ -4,38 +4,34 @@ Decoded straight from the wire (msgspec ignores the fields we do not name). Neve
 patches, or manifests that we own entirely.
 """
 
-from attrs import frozen
+from msgspec import Struct
 
 from nvdra.api import names
 from nvdra.api.kind import Kind
 from nvdra.api.meta import Condition, Meta
 
 
-@frozen
-class TemplateReference:
+class TemplateReference(Struct, frozen=True, gc=False):
     """`spec.channel.resourceClaimTemplate`."""
 
     name: str = ""
 
 
-@frozen
-class ChannelSpec:
+class ChannelSpec(Struct, frozen=True, gc=False):
     """`spec.channel`."""
 
     resourceClaimTemplate: TemplateReference = TemplateReference()
     allocationMode: str = "Single"
 
 
-@frozen
-class ComputeDomainSpec:
+class ComputeDomainSpec(Struct, frozen=True, gc=False):
     """`spec` of a ComputeDomain. `numNodes` 0 or absent: formed from the start."""
 
     numNodes: int = 0
     channel: ChannelSpec = ChannelSpec()
 
 
-@frozen
-class DomainNode:
+class DomainNode(Struct, frozen=True, gc=False):
     """`status.nodes[]`: one node that joined. `index` is -1 where there is no fabric; `claim` tells its stays apart."""
 
     name: str
@@ -46,8 +42,7 @@ class DomainNode:
     status: str = "NotReady"
 
 
-@frozen
-class RetiredIndex:
+class RetiredIndex(Struct, frozen=True, gc=False):
     """An index whose node has left. It is not given again while another is unused (#1417)."""
 
     nodeName: str
@@ -55,8 +50,7 @@ class RetiredIndex:
     since: str = ""
 
 
-@frozen
-class ImexDomainStatus:
+class ImexDomainStatus(Struct, frozen=True, gc=False):
     """`status.imexDomains[]`: one <cluster UUID, clique id> of the domain.
 
     `members[i]` is the node that holds index i, "" where nobody does: enough to make a lost roster again.
@@ -71,8 +65,7 @@ class ImexDomainStatus:
     retired: tuple[RetiredIndex, ...] = ()
 
 
-@frozen
-class ComputeDomainStatus:
+class ComputeDomainStatus(Struct, frozen=True, gc=False):
     """`status` of a ComputeDomain; written by the controller alone, in one patch."""
 
     status: str = "NotReady"
@@ -84,8 +77,7 @@ class ComputeDomainStatus:
     observedGeneration: int = 0
 
 
-@frozen
-class ComputeDomain:
+class ComputeDomain(Struct, frozen=True, gc=False):
     """A ComputeDomain."""
 
     metadata: Meta = Meta()
@@ -97,8 +89,7 @@ class ComputeDomain:
         return next((c for c in self.status.conditions if c.type == type_), None)
 
 
-@frozen
-class RosterEntry:
+class RosterEntry(Struct, frozen=True, gc=False):
     """`daemons[]` of a ComputeDomainClique.
 
     `served` is a latch: the node was ready once, so a worker may hold a channel there and its daemon is left alone.
@@ -116,8 +107,7 @@ class RosterEntry:
     pod: str = ""
 
 
-@frozen
-class Roster:
+class Roster(Struct, frozen=True, gc=False):
     """A ComputeDomainClique: all that a node must know of its domain, written by the controller alone.
 
     `formed`: the whole ComputeDomain had its nodes at once. `message`: what is waited for, in one sentence.

@@ -1,10 +1,9 @@
 """What every Kubernetes object carries: metadata, owners, conditions."""
 
-from attrs import field, frozen
+from msgspec import Struct, field
 
 
-@frozen
-class OwnerReference:
+class OwnerReference(Struct, frozen=True, gc=False):
     """`metadata.ownerReferences[]`."""
 
     kind: str = ""
@@ -13,8 +12,7 @@ class OwnerReference:
     controller: bool = False
 
 
-@frozen
-class Meta:
+class Meta(Struct, frozen=True, gc=False):
     """`metadata`."""
 
     name: str = ""
@@ -24,8 +22,8 @@ class Meta:
     generation: int = 0
     creationTimestamp: str | None = None
     deletionTimestamp: str | None = None
-    labels: dict[str, str] = field(factory=dict)
-    annotations: dict[str, str] = field(factory=dict)
+    labels: dict[str, str] = field(default_factory=dict)
+    annotations: dict[str, str] = field(default_factory=dict)
     finalizers: tuple[str, ...] = ()
     ownerReferences: tuple[OwnerReference, ...] = ()
 
@@ -40,8 +38,7 @@ class Meta:
         return f"{self.namespace}/{self.name}" if self.namespace else self.name
 
 
-@frozen
-class Condition:
+class Condition(Struct, frozen=True, gc=False):
     """`status.conditions[]` of metav1."""
 
     type: str

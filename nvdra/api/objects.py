@@ -8,35 +8,32 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 from attrs import field, frozen
+from msgspec import Struct
 
 from nvdra.api.meta import Condition, Meta
 
 
-@frozen
-class NodeInfo:
+class NodeInfo(Struct, frozen=True, gc=False):
     """`status.nodeInfo`."""
 
     bootID: str = ""
 
 
-@frozen
-class NodeStatus:
+class NodeStatus(Struct, frozen=True, gc=False):
     """`status` of a Node."""
 
     conditions: tuple[Condition, ...] = ()
     nodeInfo: NodeInfo = NodeInfo()
 
 
-@frozen
-class Node:
+class Node(Struct, frozen=True, gc=False):
     """A Node."""
 
     metadata: Meta = Meta()
     status: NodeStatus = NodeStatus()
 
 
-@frozen
-class Terminated:
+class Terminated(Struct, frozen=True, gc=False):
     """`containerStatuses[].lastState.terminated`."""
 
     exitCode: int = 0
@@ -44,24 +41,21 @@ class Terminated:
     message: str = ""
 
 
-@frozen
-class Waiting:
+class Waiting(Struct, frozen=True, gc=False):
     """`containerStatuses[].state.waiting`."""
 
     reason: str = ""
     message: str = ""
 
 
-@frozen
-class ContainerState:
+class ContainerState(Struct, frozen=True, gc=False):
     """`containerStatuses[].state`."""
 
     waiting: Waiting | None = None
     terminated: Terminated | None = None
 
 
-@frozen
-class ContainerStatus:
+class ContainerStatus(Struct, frozen=True, gc=False):
     """`status.containerStatuses[]`."""
 
     name: str = ""
@@ -71,16 +65,14 @@ class ContainerStatus:
     lastState: ContainerState = ContainerState()
 
 
-@frozen
-class PodClaimStatus:
+class PodClaimStatus(Struct, frozen=True, gc=False):
     """`status.resourceClaimStatuses[]`: the claim that was made for an entry of the spec."""
 
     name: str = ""
     resourceClaimName: str | None = None
 
 
-@frozen
-class PodStatus:
+class PodStatus(Struct, frozen=True, gc=False):
     """`status` of a Pod."""
 
     phase: str = ""
@@ -90,44 +82,38 @@ class PodStatus:
     resourceClaimStatuses: tuple[PodClaimStatus, ...] = ()
 
 
-@frozen
-class FieldRequirement:
+class FieldRequirement(Struct, frozen=True, gc=False):
     """`matchFields[]` of a node selector term."""
 
     key: str = ""
     values: tuple[str, ...] = ()
 
 
-@frozen
-class NodeSelectorTerm:
+class NodeSelectorTerm(Struct, frozen=True, gc=False):
     """`nodeSelectorTerms[]`."""
 
     matchFields: tuple[FieldRequirement, ...] = ()
 
 
-@frozen
-class NodeSelector:
+class NodeSelector(Struct, frozen=True, gc=False):
     """A node selector, as far as it names a node."""
 
     nodeSelectorTerms: tuple[NodeSelectorTerm, ...] = ()
 
 
-@frozen
-class NodeAffinity:
+class NodeAffinity(Struct, frozen=True, gc=False):
     """`affinity.nodeAffinity`."""
 
     requiredDuringSchedulingIgnoredDuringExecution: NodeSelector | None = None
 
 
-@frozen
-class Affinity:
+class Affinity(Struct, frozen=True, gc=False):
     """`spec.affinity`."""
 
     nodeAffinity: NodeAffinity | None = None
 
 
-@frozen
-class PodResourceClaim:
+class PodResourceClaim(Struct, frozen=True, gc=False):
     """`spec.resourceClaims[]`."""
 
     name: str = ""
@@ -135,8 +121,7 @@ class PodResourceClaim:
     resourceClaimTemplateName: str | None = None
 
 
-@frozen
-class PodSpec:
+class PodSpec(Struct, frozen=True, gc=False):
     """`spec` of a Pod."""
 
     nodeName: str = ""
@@ -144,8 +129,7 @@ class PodSpec:
     resourceClaims: tuple[PodResourceClaim, ...] = ()
 
 
-@frozen
-class Pod:
+class Pod(Struct, frozen=True, gc=False):
     """A Pod."""
 
     metadata: Meta = Meta()
@@ -176,8 +160,7 @@ class Pod:
         return any(c.type == "Ready" and c.status == "True" for c in self.status.conditions)
 
 
-@frozen
-class DaemonSetStatus:
+class DaemonSetStatus(Struct, frozen=True, gc=False):
     """`status` of a DaemonSet."""
 
     desiredNumberScheduled: int = 0
@@ -235,15 +218,13 @@ def _pack(thing: DaemonSet | NetworkPolicy) -> None:
         object.__setattr__(thing, "spec", Packed(msgspec.json.encode(thing.spec)))
 
 
-@frozen
-class EventSource:
+class EventSource(Struct, frozen=True, gc=False):
     """`source` of an Event."""
 
     component: str = ""
 
 
-@frozen
-class Event:
+class Event(Struct, frozen=True, gc=False):
     """A core/v1 Event, as far as it is read back and shown."""
 
     metadata: Meta = Meta()
@@ -267,8 +248,7 @@ class Event:
         return self.lastTimestamp or self.eventTime or self.metadata.creationTimestamp or ""
 
 
-@frozen
-class LeaseSpec:
+class LeaseSpec(Struct, frozen=True, gc=False):
     """`spec` of a Lease."""
 
     holderIdentity: str | None = None
@@ -278,8 +258,7 @@ class LeaseSpec:
     leaseTransitions: int | None = None
 
 
-@frozen
-class Lease:
+class Lease(Struct, frozen=True, gc=False):
     """A Lease."""
 
     metadata: Meta = Meta()

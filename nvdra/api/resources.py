@@ -6,29 +6,26 @@ patches, or manifests that we own entirely.
 
 from typing import TypeAlias
 
-from attrs import field, frozen
+from msgspec import Struct, field
 
 from nvdra.api import names
 from nvdra.api.meta import Meta
 
 
-@frozen
-class ResourceClaimTemplate:
+class ResourceClaimTemplate(Struct, frozen=True, gc=False):
     """A ResourceClaimTemplate."""
 
     metadata: Meta = Meta()
 
 
-@frozen
-class OpaqueConfig:
+class OpaqueConfig(Struct, frozen=True, gc=False):
     """`opaque` of a device config; `parameters` stays as it came: decoding it is the driver's business."""
 
     driver: str = ""
-    parameters: dict[str, object] = field(factory=dict)
+    parameters: dict[str, object] = field(default_factory=dict)
 
 
-@frozen
-class AllocationConfig:
+class AllocationConfig(Struct, frozen=True, gc=False):
     """`status.allocation.devices.config[]`."""
 
     source: str = ""
@@ -36,8 +33,7 @@ class AllocationConfig:
     opaque: OpaqueConfig | None = None
 
 
-@frozen
-class AllocationResult:
+class AllocationResult(Struct, frozen=True, gc=False):
     """`status.allocation.devices.results[]`."""
 
     request: str = ""
@@ -48,23 +44,20 @@ class AllocationResult:
     shareID: str | None = None
 
 
-@frozen
-class DeviceAllocation:
+class DeviceAllocation(Struct, frozen=True, gc=False):
     """`status.allocation.devices`."""
 
     results: tuple[AllocationResult, ...] = ()
     config: tuple[AllocationConfig, ...] = ()
 
 
-@frozen
-class Allocation:
+class Allocation(Struct, frozen=True, gc=False):
     """`status.allocation`."""
 
     devices: DeviceAllocation = DeviceAllocation()
 
 
-@frozen
-class ConsumerReference:
+class ConsumerReference(Struct, frozen=True, gc=False):
     """`status.reservedFor[]`."""
 
     resource: str = ""
@@ -72,30 +65,26 @@ class ConsumerReference:
     uid: str = ""
 
 
-@frozen
-class ResourceClaimStatus:
+class ResourceClaimStatus(Struct, frozen=True, gc=False):
     """`status` of a ResourceClaim."""
 
     allocation: Allocation | None = None
     reservedFor: tuple[ConsumerReference, ...] = ()
 
 
-@frozen
-class ClaimDevices:
+class ClaimDevices(Struct, frozen=True, gc=False):
     """`spec.devices` of a ResourceClaim, as far as it tells the driver something."""
 
     config: tuple[AllocationConfig, ...] = ()
 
 
-@frozen
-class ResourceClaimSpec:
+class ResourceClaimSpec(Struct, frozen=True, gc=False):
     """`spec` of a ResourceClaim."""
 
     devices: ClaimDevices = ClaimDevices()
 
 
-@frozen
-class ResourceClaim:
+class ResourceClaim(Struct, frozen=True, gc=False):
     """A ResourceClaim (status is the same in v1, v1beta2 and v1beta1)."""
 
     metadata: Meta = Meta()
@@ -107,8 +96,7 @@ _Int: TypeAlias = int  # the fields of an Attribute are named like their types
 _Bool: TypeAlias = bool
 
 
-@frozen
-class Attribute:
+class Attribute(Struct, frozen=True, gc=False):
     """One value of a device's attributes."""
 
     string: str | None = None
@@ -117,19 +105,17 @@ class Attribute:
     version: str | None = None
 
 
-@frozen
-class BasicDevice:
+class BasicDevice(Struct, frozen=True, gc=False):
     """v1beta1's extra level: `devices[].basic`."""
 
-    attributes: dict[str, Attribute] = field(factory=dict)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
 
 
-@frozen
-class Device:
+class Device(Struct, frozen=True, gc=False):
     """`spec.devices[]` of a ResourceSlice."""
 
     name: str = ""
-    attributes: dict[str, Attribute] = field(factory=dict)
+    attributes: dict[str, Attribute] = field(default_factory=dict)
     basic: BasicDevice | None = None
 
     def attribute(self, name: str) -> Attribute | None:
@@ -138,8 +124,7 @@ class Device:
         return found or (self.basic.attributes if self.basic else self.attributes).get(f"{names.CD_DRIVER}/{name}")
 
 
-@frozen
-class Pool:
+class Pool(Struct, frozen=True, gc=False):
     """`spec.pool` of a ResourceSlice."""
 
     name: str = ""
@@ -147,8 +132,7 @@ class Pool:
     resourceSliceCount: int = 0
 
 
-@frozen
-class ResourceSliceSpec:
+class ResourceSliceSpec(Struct, frozen=True, gc=False):
     """`spec` of a ResourceSlice."""
 
     driver: str = ""
@@ -157,8 +141,7 @@ class ResourceSliceSpec:
     devices: tuple[Device, ...] = ()
 
 
-@frozen
-class ResourceSlice:
+class ResourceSlice(Struct, frozen=True, gc=False):
     """A ResourceSlice."""
 
     metadata: Meta = Meta()

@@ -1,4 +1,7 @@
-"""The generated parts of docs/: one page a statechart, and tables between marks in pages that people write."""
+"""The generated parts of docs/: one page a statechart, and tables between marks in pages that people write.
+
+With them, each statechart as it was read, for processes that load no YAML reader.
+"""
 
 import os
 import re
@@ -10,6 +13,7 @@ import click
 from nvdra import loader
 from nvdra.apps import commands
 from nvdra.apps.chart_values import values_of
+from nvdra.apps.statecharts import as_read, read_before
 from nvdra.core.statechart import Statechart
 from nvdra.draw.page import announcements, page, table
 from nvdra.errors import ConfigError
@@ -35,6 +39,7 @@ def generated(docs: Path, statecharts: Path) -> Mapping[Path, str]:
         folder / f"{chart.name}.md": page(chart, Path(os.path.relpath(path, folder)).as_posix())
         for path, chart in charts.items()
     }
+    pages |= {read_before(path): as_read(path) for path in charts}
     tables = {
         "statecharts": _contents(charts.values()),
         "announcements": _announcements(charts.values()),

@@ -1,21 +1,40 @@
-"""The statecharts that a process runs: those in the package, or a user's own in their place."""
+"""The statecharts that a process runs: those in the package, or a user's own in their place.
+
+Those in the package are there a second time as they were read (`read/NAME.json`, made with the docs), so that a process
+need not load a YAML reader, which is 10 ms and a megabyte. What was read from another text than the YAML's counts for
+nothing: then the YAML is read.
+"""
 
 import functools
 import logging
+import zlib
 from pathlib import Path
+from typing import Any
 
-from nvdra import loader
+import msgspec
+from attrs import frozen
+
+import nvdra
 from nvdra.core.laws import check
 from nvdra.core.machine import Interpreter
+from nvdra.core.statechart import Statechart
 from nvdra.core.table import compile_table
 from nvdra.errors import StatechartError
 
 log = logging.getLogger(__name__)
 
 
+@frozen
+class AsRead:
+    """A statechart, and the checksum of the text that it was read from."""
+
+    checksum: int
+    statechart: Statechart
+
+
 def shipped() -> Path:
     """The folder of the statecharts that came with nvdra."""
-    package = Path(loader.__file__).parent
+    package = Path(nvdra.__file__).parent
     installed = package / "_statecharts"
     return installed if installed.is_dir() else package.parent / "statecharts"
 
@@ -28,6 +47,8 @@ def interpreter(name: str, override: Path | None = None) -> Interpreter:
     file = override / f"{name}.yaml" if override else None
     if file is None or not file.is_file():
         return _shipped(name)
+    from nvdra import loader
+
     loaded = loader.load(file)
     table = compile_table(loaded.statechart)
     faults = check(table)
@@ -40,7 +61,42 @@ def interpreter(name: str, override: Path | None = None) -> Interpreter:
 @functools.cache
 def _shipped(name: str) -> Interpreter:
     """Read once: an interpreter keeps nothing of what it settles, so all engines of a process may share it."""
-    return Interpreter(compile_table(loader.load(shipped() / f"{name}.yaml").statechart))
+    return Interpreter(compile_table(read(shipped() / f"{name}.yaml")))
+
+
+def read(file: Path) -> Statechart:
+    """One of the package's statecharts, by the shortest way that is sure."""
+    try:
+        found = msgspec.json.decode(read_before(file).read_bytes(), type=AsRead)
+        if found.checksum == zlib.crc32(file.read_bytes()):
+            return found.statechart
+    except (OSError, msgspec.MsgspecError):
+        pass
+    from nvdra import loader
+
+    return loader.load(file).statechart
+
+
+def read_before(file: Path) -> Path:
+    """Where it is as it was read."""
+    return file.parent / "read" / f"{file.stem}.json"
+
+
+def as_read(file: Path) -> str:
+    """What belongs there."""
+    from nvdra import loader
+
+    told = AsRead(zlib.crc32(file.read_bytes()), loader.load(file).statechart)
+    return msgspec.json.encode(_in_order(msgspec.to_builtins(told, str_keys=True))).decode() + "\n"
+
+
+def _in_order(value: Any) -> Any:
+    """The same statechart is to be the same text: lists were sets, and have no order; tuples stay as they are."""
+    if isinstance(value, dict):
+        return {key: _in_order(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return sorted(value)
+    return tuple(map(_in_order, value)) if isinstance(value, tuple) else value
 
 
 def refuse_faulty(folder: Path) -> None:

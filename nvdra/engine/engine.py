@@ -116,6 +116,9 @@ class Engine:
         self._note(domain, key, cell, seen, step)
         told = await self._carry_out(domain, key, cell, seen, step, findings)
         self._finish(domain, key, cell, told)
+        if any(waiter.answer.done() for waiter in self._waiters.get(key, ())):
+            # the next look may be at hand: without a turn of the loop an answer would wait until all work is done
+            await asyncio.sleep(0)  # noqa: TID251  # no time passes
         return domain.rest(seen)
 
     async def until(self, key: Key, test: Callable[[Told], T | None], limit: float) -> T | None:

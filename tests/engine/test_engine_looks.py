@@ -82,6 +82,24 @@ async def test_until_gives_the_first_answer(room):
 
 
 @virtually
+async def test_an_answer_goes_out_before_the_work_goes_on(room):
+    """Whoever has waited goes on before the next look at the same key: a kubelet is not kept for the rest of the work."""
+    room.light.act = lambda _: room.put(gone=True)
+    room.starts()
+    waiting = asyncio.create_task(_looks_at_the_answer(room))
+    await asyncio.sleep(0.1)
+    room.put(switched=True)
+    assert await waiting == 1
+    await until(lambda: len(room.reporter.told) == 2)
+
+
+async def _looks_at_the_answer(room):
+    """How many looks there were when it came."""
+    await room.engine.until(key(), lambda told: told.word or None, 5)
+    return len(room.reporter.told)
+
+
+@virtually
 async def test_until_sees_the_end(room):
     """The last outcome of a key that is forgotten is told to those who wait for it."""
     room.starts()

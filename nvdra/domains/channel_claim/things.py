@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import attrs
 from attrs import define, field, frozen
+from msgspec.structs import replace
 
 from nvdra.api import kinds, names
 from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, DiskSpec
@@ -159,7 +160,7 @@ class Farewell(_OneWay):
         node = self.ports.store.get(kinds.NODES, seen.node_name)
         if node is not None and names.DOMAIN_LABEL not in node.metadata.labels:
             labels = {**node.metadata.labels, names.DOMAIN_LABEL: record.domain}
-            self.ports.store.put(kinds.NODES, attrs.evolve(node, metadata=attrs.evolve(node.metadata, labels=labels)))
+            self.ports.store.put(kinds.NODES, replace(node, metadata=replace(node.metadata, labels=labels)))
 
 
 @frozen(eq=False)

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterable
 
-import attrs
 from attrs import field, frozen
+from msgspec.structs import replace
 
 from nvdra.api import kinds
 from nvdra.api.computedomain import ComputeDomain, ComputeDomainStatus, DomainNode, ImexDomainStatus, Roster
@@ -203,9 +203,7 @@ def _dated(condition: Condition, domain: ComputeDomain, now: str) -> Condition:
     before = domain.condition(condition.type)
     since = before.lastTransitionTime if before and before.status == condition.status else now
     message = condition.message[:LONGEST_MESSAGE]
-    return attrs.evolve(
-        condition, message=message, lastTransitionTime=since, observedGeneration=domain.metadata.generation
-    )
+    return replace(condition, message=message, lastTransitionTime=since, observedGeneration=domain.metadata.generation)
 
 
 def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
@@ -222,7 +220,7 @@ def _urgent(old: ComputeDomainStatus, new: ComputeDomainStatus) -> bool:
 
 def _essence(status: ComputeDomainStatus) -> ComputeDomainStatus:
     """Without the time stamps, which differ at every look."""
-    return attrs.evolve(status, conditions=tuple(attrs.evolve(c, lastTransitionTime=None) for c in status.conditions))
+    return replace(status, conditions=tuple(replace(c, lastTransitionTime=None) for c in status.conditions))
 
 
 def _json(old: ComputeDomainStatus, new: ComputeDomainStatus) -> dict[str, object]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import attrs
 from attrs import field, frozen
+from msgspec.structs import replace
 
 from nvdra.api import kinds, names
 from nvdra.api.computedomain import Roster
@@ -203,7 +204,7 @@ def _same(a: Roster, b: Roster) -> bool:
 
 def _essence(roster: Roster) -> Roster:
     """Without the metadata, and without the time stamps of retirement."""
-    return attrs.evolve(roster, metadata=Meta(), retired=tuple(attrs.evolve(r, since="") for r in roster.retired))
+    return replace(roster, metadata=Meta(), retired=tuple(replace(r, since="") for r in roster.retired))
 
 
 def _json(roster: Roster) -> Json:

@@ -1,6 +1,7 @@
 """HTTP in front of the store: starting, stopping, and the way of a request through faults and counters."""
 
 import asyncio
+import json
 import logging
 from types import TracebackType
 from typing import Self
@@ -128,22 +129,16 @@ class ApiServer:
 
 
 def kubeconfig(url: str) -> str:
-    """A kubeconfig for kubectl and the official clients, as YAML."""
-    return f"""apiVersion: v1
-kind: Config
-current-context: nvdra-sim
-clusters:
-- name: nvdra-sim
-  cluster:
-    server: {url}
-contexts:
-- name: nvdra-sim
-  context:
-    cluster: nvdra-sim
-    user: nvdra-sim
-    namespace: default
-users:
-- name: nvdra-sim
-  user:
-    token: any-token-is-welcome
-"""
+    """A kubeconfig for kubectl and the official clients; in JSON, which costs its readers the least."""
+    name = "nvdra-sim"
+    return json.dumps(
+        {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": name,
+            "clusters": [{"name": name, "cluster": {"server": url}}],
+            "contexts": [{"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}],
+            "users": [{"name": name, "user": {"token": "any-token-is-welcome"}}],
+        },
+        indent=2,
+    )

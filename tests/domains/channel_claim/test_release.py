@@ -2,8 +2,8 @@
 
 import asyncio
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from nvdra.api import kinds
 from tests.builders import CLIQUE, OWN
@@ -49,7 +49,7 @@ async def test_a_release_reads_the_roster_live():
     bench = await one_of_two(Unreliable)
     roster = (await bench.little.rosters())[CLIQUE]
     bench.plugin.cluster.blind.add("computedomaincliques")
-    bench.plugin.engine.store.put(kinds.ROSTERS, attrs.evolve(roster, formed=True, message="a dream"))
+    bench.plugin.engine.store.put(kinds.ROSTERS, replace(roster, formed=True, message="a dream"))
     await asyncio.sleep(3)
     assert not bench.plugin.disk.records["a"].released
 

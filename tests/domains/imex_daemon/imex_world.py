@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import attrs
 from attrs import define, field
+from msgspec.structs import replace
 
 from nvdra.api.computedomain import Roster, RosterEntry
 from nvdra.api.meta import Meta
@@ -55,7 +55,7 @@ class Api:
         self.version += 1
         if roster is not None:
             meta = Meta(name=WHO.roster, namespace=NAMESPACE, uid="r", resourceVersion=str(self.version))
-            roster = attrs.evolve(roster, metadata=meta)
+            roster = replace(roster, metadata=meta)
         self.roster = roster
         self._wake()
 

@@ -2,6 +2,7 @@
 
 import attrs
 import pytest
+from msgspec.structs import replace
 
 from nvdra import loader
 from nvdra.adapters.files import DiskFiles
@@ -94,8 +95,8 @@ def test_unconnected_ready_peers_are_named_without_unreadiness():
 def test_a_node_that_got_no_index_says_so():
     """An entry with the index -1 carries the controller's message, or the number of places."""
     entry = RosterEntry("node-0", ADDRESS, "c.1", -1, message="all 4 indices are in use")
-    for given, said in ((entry, "all 4 indices are in use"), (attrs.evolve(entry, message=""), "all 4 may be in use")):
-        seen = attrs.evolve(BEGIN, roster=attrs.evolve(a_roster(ADDRESS), daemons=(given,)))
+    for given, said in ((entry, "all 4 indices are in use"), (replace(entry, message=""), "all 4 may be in use")):
+        seen = attrs.evolve(BEGIN, roster=replace(a_roster(ADDRESS), daemons=(given,)))
         assert FACTS.findings(seen)["listed"].because == f"node-0 has no index in its IMEX domain: {said}"
 
 

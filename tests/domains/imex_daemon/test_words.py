@@ -3,6 +3,7 @@
 import asyncio
 
 import attrs
+from msgspec.structs import replace
 
 from tests.domains.imex_daemon.imex_world import ADDRESS, WHO, World, a_roster
 from tests.domains.imex_daemon.stories import ROSTERS, made_ready, says
@@ -45,7 +46,7 @@ async def test_only_what_passes_by_itself_is_said_to_be_awaited():
     assert not world.status["awaited"]
     for name, words in (("without-us", "has not listed node-0"), ("old-address", "lists node-0 at 10.0.0.99")):
         for formed in (False, True):
-            world.api.put(attrs.evolve(ROSTERS[name](), formed=formed))
+            world.api.put(replace(ROSTERS[name](), formed=formed))
             await says(world, words)
             await until(lambda formed=formed: world.status["awaited"] is not formed)
     world.api.put(a_roster("", "", "", "", "", ADDRESS, own=5))

@@ -2,8 +2,8 @@
 
 import asyncio
 
-import attrs
 import pytest
+from msgspec.structs import replace
 
 from nvdra.api.computedomain import ComputeDomain, ComputeDomainSpec, ComputeDomainStatus, Roster, RosterEntry
 from nvdra.api.membership import IN_TROUBLE, WAITING
@@ -56,7 +56,7 @@ def test_trouble_is_told_as_soon_as_ever():
     """A node that is late for a reason, or finds no room, is not kept back with those that have just come."""
     old, new = a_list("1"), a_list("1", "2")
     assert pace_of(seen(old, expected=18, joined=2, reason=IN_TROUBLE), new) == TALKING
-    crowded = attrs.evolve(new, daemons=(*new.daemons, RosterEntry("node-9", "9", "u.1", -1)))
+    crowded = replace(new, daemons=(*new.daemons, RosterEntry("node-9", "9", "u.1", -1)))
     assert pace_of(seen(old, expected=18, joined=3), crowded) == TALKING
 
 
