@@ -155,7 +155,6 @@ async def _controller(options: dict[str, Any]) -> None:
 @click.command("kubelet-plugin")
 @common(qps=50.0, burst=100)
 @option("--node-name", "NODE_NAME", None, "This node.", required=True)
-@option("--pod-uid", "POD_UID", "", "This pod's uid, for rolling updates; empty: fixed socket names.")
 @option("--cdi-root", "CDI_ROOT", "/var/run/cdi", "Folder of CDI files.")
 @option("--nvidia-driver-root", "NVIDIA_DRIVER_ROOT", "/", "Driver root on the host.")
 @option("--container-driver-root", "DRIVER_ROOT_CTR_PATH", "/driver-root", "The same folder as seen here.")
@@ -230,7 +229,6 @@ def plugin_settings(options: dict[str, Any], version: str, routes: Any) -> Any:
         probe_every=options["probe_interval"],
         boot_id=read_boot_id(),
         resource_version=version,
-        pod_uid=options["pod_uid"],
         health_address=f"0.0.0.0:{options['healthcheck_port']}" if options["healthcheck_port"] >= 0 else "",
         http_host=host,
         http_port=port,

@@ -62,7 +62,6 @@ class PluginSettings:
     sure: float = 35.0
     boot_id: str = ""
     resource_version: str = "v1"
-    pod_uid: str = ""
     health_address: str = ""
     http_host: str = ""
     http_port: int | None = None
@@ -104,7 +103,7 @@ class KubeletPlugin:
         self.engine = engine = Engine(asyncio.get_running_loop().time, Recorder(self.meter))
         self.watch_engine(engine)
         announcer = EventAnnouncer(self.cluster, "nvdra-kubelet-plugin", settings.node_name, wall=self.wall)
-        paths = SocketPaths(names.CD_DRIVER, settings.plugins, settings.registry, settings.pod_uid)
+        paths = SocketPaths(names.CD_DRIVER, settings.plugins, settings.registry)
         paths.check()
         recovery = self._recovery(engine, announcer, paths)
         gate = self._bind(engine, announcer, paths, recovery)
@@ -122,6 +121,7 @@ class KubeletPlugin:
         http = HttpServer(self._routes())
         telling = asyncio.create_task(announcer.run())
         try:
+            await self.server.alone()
             await FirstLook(recovery, bystanders, announcer).take()
             await self.server.start()
             if settings.http_port is not None:

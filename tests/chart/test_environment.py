@@ -20,7 +20,6 @@ BY_ENV = {
     "KUBE_API_BURST": "containers.*.env",
     "PREPARE_HOLD": "containers.computeDomains.env",
     "PROBE_INTERVAL": "containers.computeDomains.env",
-    "POD_UID": "two plugins on one node are refused",
     "KUBELET_PLUGINS_DIRECTORY_ON_HOST": "mounted at the host's own path",
 }
 """Flags that no value of the chart is for, and why."""

@@ -65,6 +65,10 @@ class Door(Protocol):
         """Set each time that the kubelet says something of it, the same or something new."""
         ...
 
+    async def alone(self) -> None:
+        """Raise ConfigError while another plugin of the driver serves this node: its disk is not ours to look after."""
+        ...
+
     async def start(self) -> None:
         """Serve, or raise ConfigError with nothing left behind."""
         ...

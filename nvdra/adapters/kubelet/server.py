@@ -15,7 +15,7 @@ from nvdra.adapters.kubelet import wire
 from nvdra.adapters.kubelet.health import HealthService
 from nvdra.adapters.kubelet.plugin import Plugin, RegistrationStatus
 from nvdra.adapters.kubelet.services import DraService, Registration
-from nvdra.adapters.kubelet.sockets import WAY_OUT, SocketPaths, address_of, claim_path, remove
+from nvdra.adapters.kubelet.sockets import WAY_OUT, SocketPaths, address_of, claim_path, refuse_company, remove
 from nvdra.errors import ConfigError
 
 FOLDER_MODE: Final = 0o750
@@ -49,6 +49,10 @@ class PluginServer:
     def told(self) -> asyncio.Event:
         """Set each time that the kubelet says something of it."""
         return self._registration.told
+
+    async def alone(self) -> None:
+        """Return when nobody else serves on our sockets; nothing is changed."""
+        await refuse_company(self.paths)
 
     async def start(self) -> None:
         """Serve, or raise ConfigError with nothing left behind."""

@@ -1,10 +1,9 @@
 """Where the two sockets are, and whether their paths are free: names, lengths, leftovers, another instance."""
 
 import asyncio
-import base64
-import hashlib
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 from urllib.parse import quote
@@ -23,12 +22,11 @@ WAY_OUT: Final = "is the node's disk in order (dmesg), and the folder mounted fo
 
 @frozen
 class SocketPaths:
-    """The sockets of one driver. `pod_uid` makes their names unique for rolling updates (kubelet 1.33 and newer)."""
+    """The sockets of one driver, the same for all its plugins: two on one node would lose each other's claims."""
 
     driver: str
     plugins: Path
     registry: Path
-    pod_uid: str = ""
 
     @property
     def folder(self) -> Path:
@@ -38,18 +36,12 @@ class SocketPaths:
     @property
     def dra(self) -> Path:
         """Where the DRA service listens."""
-        return self.folder / (f"dra-{self.pod_uid}.sock" if self.pod_uid else "dra.sock")
+        return self.folder / "dra.sock"
 
     @property
     def registration(self) -> Path:
-        """Where the kubelet finds us. A name that is too long with the pod's uid gets a hash of it instead."""
-        if not self.pod_uid:
-            return self.registry / f"{self.driver}-reg.sock"
-        path = self.registry / f"{self.driver}-{self.pod_uid}-reg.sock"
-        if _length(path) <= MAX_SOCKET_PATH:
-            return path
-        digest = hashlib.sha256(self.pod_uid.encode()).digest()[:8]
-        return self.registry / f"{self.driver}-{base64.urlsafe_b64encode(digest).decode().rstrip('=')}-reg.sock"
+        """Where the kubelet finds us."""
+        return self.registry / f"{self.driver}-reg.sock"
 
     def check(self) -> None:
         """Refuse paths that no socket can have."""
@@ -71,6 +63,14 @@ def _length(path: Path) -> int:
 def address_of(path: Path) -> str:
     """The path as gRPC wants it."""
     return "unix:" + quote(str(path))
+
+
+async def refuse_company(paths: SocketPaths) -> None:
+    """ConfigError when another plugin serves. A path that cannot be looked at is for those to tell who need it."""
+    for path in (paths.registration, paths.dra):
+        with suppress(OSError):
+            if await _listening(path):
+                raise ConfigError(await _occupant(path, paths.driver))
 
 
 async def claim_path(path: Path, driver: str) -> None:
@@ -124,9 +124,9 @@ async def _occupant(path: Path, driver: str) -> str:
         except aio.AioRpcError as error:
             return (
                 f"another process listens on {path} and is not to be replaced ({error.code().name} to GetInfo): "
-                f"two plugins for {driver} cannot run on one node; end the other one"
+                f"two plugins for {driver} cannot run on one node; end the other"
             )
     return (
         f"another instance of {info.name} is serving on {path} (its DRA socket is {info.endpoint}): "
-        "two plugins cannot run on one node; end the other one, or give each a pod uid for rolling updates"
+        "two plugins cannot run on one node; end the other"
     )

@@ -29,6 +29,9 @@ class StormDoor:
     registered: RegistrationStatus | None = field(default=None, init=False)
     told: asyncio.Event = field(factory=asyncio.Event, init=False)
 
+    async def alone(self) -> None:
+        """Always: a node's next plugin starts when the last one has ended."""
+
     async def start(self) -> None:
         """Serve."""
         self.edge.on_death.append(lambda: self.closed(self))

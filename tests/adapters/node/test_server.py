@@ -221,7 +221,8 @@ async def test_a_second_instance_is_refused_and_harms_nothing(short_folder: Path
     """Two plugins on one node: the second says who is there, and the first goes on serving."""
     async with serving(short_folder, Scripted()) as first:
         with pytest.raises(
-            ConfigError, match=rf"another instance of {DRIVER} is serving on {first.paths.registration}"
+            ConfigError,
+            match=rf"another instance of {DRIVER} is serving on {first.paths.registration}.*; end the other$",
         ):
             await PluginServer(plugin=Scripted(), paths=first.paths).start()
         info = await call(first.paths.registration, wire.REGISTRATION, "GetInfo")
