@@ -51,6 +51,8 @@ class Disk:
     specs: dict[str, CdiSpec] = field(factory=dict)
     devices: set[tuple[str, int, int]] = field(factory=set)
     files: dict[Path, bytes] = field(factory=dict)
+    lost: set[str] = field(factory=set)
+    """Claims whose record could not be read, and was set aside."""
     fate: Callable[[str], str] = lambda _: ""
     recording: Callable[[ClaimRecord], None] = lambda _: None
     """Told of each record before it is written."""
@@ -196,7 +198,7 @@ class Plugin:
         for record in disk.records.values():
             store.put(RECORDS, record)
         for uid, spec in disk.specs.items():
-            store.put(DISK_SPECS, DiskSpec(uid, spec))
+            store.put(DISK_SPECS, DiskSpec(uid, spec, record_lost=uid in disk.lost))
         for file in disk.files:
             store.put(FOLDERS, DomainFolder(file.parent.name))
         store.put(READINGS, self.seen)
@@ -251,6 +253,12 @@ class Plugin:
         call = self.call(uid)
         if call is not None and not call.wanted and self.engine.store.get(RECORDS, uid) is None:
             self.engine.store.drop(CALLS, call)
+
+    async def loses(self, uid: str) -> None:
+        """The plugin starts again, and cannot read the claim's record."""
+        del self.disk.records[uid]
+        self.disk.lost.add(uid)
+        await self.restart()
 
     def put(self, call: Call) -> None:
         self.engine.store.put(CALLS, call)

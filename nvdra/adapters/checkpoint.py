@@ -21,6 +21,7 @@ from nvdra.ports import Folders
 log = logging.getLogger(__name__)
 
 FOLDER: Final = "claims"
+ASIDE: Final = ".corrupt-"
 UID: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,126}[A-Za-z0-9])?")
 _UNSTORED: Final = ("extra", "stale_boot")
 _STORED: Final = frozenset(fields_dict(ClaimRecord)) - set(_UNSTORED)
@@ -73,6 +74,11 @@ class Records:
                 quarantined.append(self._quarantine(path, str(error)))
         return tuple(records), tuple(quarantined)
 
+    def set_aside(self) -> frozenset[str]:
+        """Uids of claims of which a record was ever set aside, at this start or an earlier one."""
+        found = (name.partition(f".json{ASIDE}") for name in self.files.names(self.folder))
+        return frozenset(uid for uid, aside, _ in found if aside)
+
     def put(self, record: ClaimRecord) -> None:
         """Write it, synced. A record without a boot id is of this boot."""
         stored = asdict(evolve(record, boot_id=record.boot_id or self.boot_id))
@@ -98,7 +104,7 @@ class Records:
     def _quarantine(self, path: Path, because: str) -> Quarantined:
         number = 1
         there = self.files.names(path.parent)
-        while (aside := path.with_name(f"{path.name}.corrupt-{number}")).name in there:
+        while (aside := path.with_name(f"{path.name}{ASIDE}{number}")).name in there:
             number += 1
         try:
             self.files.move(path, aside)

@@ -49,11 +49,15 @@ class NodeReading:
 
 @frozen
 class DiskSpec:
-    """A claim's CDI file as it is on disk. `nodes_missing`: host device nodes that it names and that are not there."""
+    """A claim's CDI file as it is on disk. `nodes_missing`: host device nodes that it names and that are not there.
+
+    `record_lost`: it was there at our start and the claim's record could not be read: its container may run.
+    """
 
     uid: str
     spec: CdiSpec
     nodes_missing: int = 0
+    record_lost: bool = False
 
     @property
     def path(self) -> str:
@@ -107,3 +111,12 @@ def wanted_by_kubelet(call: Call | None, record: ClaimRecord | None) -> Finding:
     if record is not None:
         return Finding(not record.leaving, "its record says so", f"record {record.uid}")
     return Finding(False, "the kubelet has not asked for it")
+
+
+def left_over(disk: DiskSpec | None, call: Call | None) -> Finding:
+    """A CDI file without a record goes; one whose record was lost only when the kubelet says something of the claim."""
+    if disk is None:
+        return Finding(False, "its CDI file is not written yet")
+    if disk.record_lost and call is None:
+        return Finding(False, "its record was lost: the CDI file is left alone, for its container may run")
+    return Finding(True, "a CDI file without a record is there")

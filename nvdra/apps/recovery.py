@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,12 +16,24 @@ from nvdra.adapters.kube.backoff import Backoff
 from nvdra.adapters.looptime import a_generator, loop_time
 from nvdra.api import kinds, names
 from nvdra.api.kind import Kind
-from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, FOLDERS, RECORDS, Call, DiskSpec, DomainFolder
+from nvdra.api.local import (
+    CALLS,
+    CLAIM_CDI_KIND,
+    DAEMON_STATUSES,
+    DISK_SPECS,
+    FOLDERS,
+    RECORDS,
+    Call,
+    DiskSpec,
+    DomainFolder,
+)
 from nvdra.api.membership import leaving_patch
 from nvdra.api.records import ClaimRecord
 from nvdra.api.resources import ResourceClaim
 from nvdra.api.timestamps import micro_time
 from nvdra.apps.own_node import OwnNode
+from nvdra.domains.channel_claim.snapshot import channels_of
+from nvdra.domains.daemon_claim.snapshot import domains_used
 from nvdra.engine.store import Store
 from nvdra.errors import Again, Conflict, Forbidden, NotFound, NvdraError
 from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
@@ -29,6 +41,8 @@ from nvdra.ports import Announcer, Cluster, Folders, Subject, WallClock
 log = logging.getLogger(__name__)
 
 SPREAD = 0.25
+ENDED = ("Succeeded", "Failed")
+"""Phases of a pod whose containers have ended; its claims may be gone."""
 WOKEN_AGAIN = (2.0, 30.0)
 """Seconds until waiting pods are woken again that could not be; from the first to the last pause."""
 
@@ -62,16 +76,18 @@ class Recovery:
         for bad in quarantined:
             text = (
                 f"claim record set aside as {bad.path.name}: {bad.because};"
-                " the claim is prepared anew by itself; look at the node's disk"
+                " what its container uses stays until the claim is released, and the record is made anew when the"
+                " kubelet prepares it again; look at the node's disk"
             )
             self.quarantined[bad.path.name.partition(".")[0]] = text
             about = Subject("v1", "Node", self.node.name, uid=self.node.name)
             self.announcer.tell(about, "ClaimRecordQuarantined", text, warning=True)
         for record in records:
             self.store.put(RECORDS, self._after_reboot(record) if record.stale_boot else record)
+        lost = {*self.records.set_aside(), *self.quarantined} - {record.uid for record in records}
         for uid in sorted(self.cdi.claims()):
-            self._cdi_file(uid)
-        used = {record.domain for record in records if record.kind == "daemon"}
+            self._cdi_file(uid, record_lost=uid in lost)
+        used = domains_used(self.store)
         for name in self.files.names(self.domains):
             if name in used:
                 self.store.put(FOLDERS, DomainFolder(name))
@@ -84,12 +100,12 @@ class Recovery:
         self.records.put(fresh)
         return attrs.evolve(fresh, boot_id=self.records.boot_id)
 
-    def _cdi_file(self, uid: str) -> None:
+    def _cdi_file(self, uid: str, *, record_lost: bool) -> None:
         spec = self.cdi.read(CLAIM_CDI_KIND, uid)
         if spec is None:
             self.cdi.remove(CLAIM_CDI_KIND, uid)
             return
-        self.store.put(DISK_SPECS, DiskSpec(uid, spec))
+        self.store.put(DISK_SPECS, DiskSpec(uid, spec, record_lost=record_lost))
 
     async def run(self) -> None:
         """Sweep until cancelled; the API server may be away for any time."""
@@ -137,20 +153,70 @@ class Recovery:
                     await self.cluster.patch(kinds.PODS, pod.metadata.name, note, pod.metadata.namespace)
 
     async def sweep(self) -> None:
-        """A label without a record, and records whose claim and pods are gone."""
+        """What stands for no claim, and claims that are gone with their pods."""
         await self._stray_label()
-        records = self.store.all(RECORDS)
-        known = {record.uid for record in records}
+        self._stray_folders()
+        records, lost = self.store.all(RECORDS), self._lost()
+        known = {record.uid for record in records} | {disk.uid for disk in lost}
         self._missed = {uid: since for uid, since in self._missed.items() if uid in known}
         for record in records:
             call = self.store.get(CALLS, record.uid)
-            if record.leaving or (call and call.calling) or not await self._gone(record):
-                self._missed.pop(record.uid, None)
-            elif loop_time() - self._missed.setdefault(record.uid, loop_time()) >= self.sure:
-                del self._missed[record.uid]
+            gone = not (record.leaving or (call and call.calling)) and await self._gone(record)
+            if self._for_good(record.uid, gone):
                 log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
                 done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
                 self.store.put(CALLS, done)
+        if lost:
+            await self._let_go(lost)
+
+    def _for_good(self, uid: str, gone: bool) -> bool:
+        """Whether it has been gone, at each look, for as long as containers may outlive their pods."""
+        if not gone:
+            self._missed.pop(uid, None)
+            return False
+        if loop_time() - self._missed.setdefault(uid, loop_time()) < self.sure:
+            return False
+        del self._missed[uid]
+        return True
+
+    def _lost(self) -> tuple[DiskSpec, ...]:
+        """CDI files whose record was lost, as long as the kubelet has said nothing of their claims."""
+        left = (disk for disk in self.store.all(DISK_SPECS) if disk.record_lost)
+        return tuple(disk for disk in left if not self.store.get(RECORDS, disk.uid) and not self._called(disk.uid))
+
+    def _called(self, uid: str) -> bool:
+        return self.store.get(CALLS, uid) is not None
+
+    async def _let_go(self, lost: Sequence[DiskSpec]) -> None:
+        """Which claims they were, only the pods of this node can tell."""
+        held = await self._held()
+        for disk in lost:
+            if self._for_good(disk.uid, held is not None and disk.uid not in held) and not self._called(disk.uid):
+                log.info("no pod here holds claim %s, whose record was lost: its CDI file goes", disk.uid)
+                self.store.put(DISK_SPECS, attrs.evolve(disk, record_lost=False))
+
+    async def _held(self) -> set[str] | None:
+        """Uids of the claims of this node's pods. None: one is gone that may have been any, as names come again."""
+        held = set()
+        for pod in (await self.cluster.list(kinds.PODS, fields=f"spec.nodeName={self.node.name}")).items:
+            for name in pod.claim_names if pod.status.phase not in ENDED else ():
+                try:
+                    claim = await self.cluster.get(self.claims, name, pod.metadata.namespace)
+                except NotFound:
+                    return None
+                held.add(claim.metadata.uid)
+        return held
+
+    def _stray_folders(self) -> None:
+        """Left by a daemon whose record was lost: no life knew that it was its."""
+        used = domains_used(self.store)
+        for folder in self.store.all(FOLDERS):
+            if folder.domain not in used:
+                self.files.remove(self.domains / folder.domain)
+                self.store.drop(FOLDERS, folder)
+                status = self.store.get(DAEMON_STATUSES, folder.domain)
+                if status is not None:
+                    self.store.drop(DAEMON_STATUSES, status)
 
     async def _gone(self, record: ClaimRecord) -> bool:
         try:
@@ -187,8 +253,9 @@ class Recovery:
 
     def _used(self, domain: str) -> bool:
         """Whether a claim that we know of is of that domain."""
-        recorded = any(record.domain == domain for record in self.store.all(RECORDS))
-        return recorded or any(call.domain == domain for call in self.store.all(CALLS))
+        known = {record.domain for record in self.store.all(RECORDS)} | {call.domain for call in self.store.all(CALLS)}
+        # of which domain a worker is whose record was lost, only that knew
+        return domain in known or any(channels_of(disk.spec) for disk in self._lost())
 
     def _here(self, claim: ResourceClaim) -> bool:
         allocation = claim.status.allocation

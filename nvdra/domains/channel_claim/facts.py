@@ -1,7 +1,7 @@
 """The facts of a channel claim: one function each, its docstring the YAML's sentence. Pure."""
 
 from nvdra.api import names
-from nvdra.api.local import wanted_by_kubelet
+from nvdra.api.local import left_over, wanted_by_kubelet
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.channel_claim.snapshot import ChannelClaimSnapshot, channels_of, wanted_spec
 
@@ -68,7 +68,7 @@ def released(seen: ChannelClaimSnapshot) -> Finding:
 def exposed(seen: ChannelClaimSnapshot) -> Finding:
     """The CDI file on disk names exactly the channels of the record."""
     if seen.record is None:
-        return Finding(seen.disk is not None, "a CDI file without a record is there" if seen.disk else "")
+        return left_over(seen.disk, seen.call)
     if not seen.record.clique:
         return Finding(True, "no fabric: nothing is injected") if not seen.record.leaving else Finding(False)
     if seen.disk is None:

@@ -1,6 +1,6 @@
 """The facts of a daemon claim: one function each, its docstring the YAML's sentence. Pure."""
 
-from nvdra.api.local import wanted_by_kubelet
+from nvdra.api.local import left_over, wanted_by_kubelet
 from nvdra.core.findings import Facts, Finding
 from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes
 
@@ -39,9 +39,9 @@ def staged(seen: DaemonClaimSnapshot) -> Finding:
 @FACTS.add
 def exposed(seen: DaemonClaimSnapshot) -> Finding:
     """The CDI file on disk is the one that the record and the driver ask for."""
-    if seen.disk is None:
-        return Finding(False, "its CDI file is not written yet")
-    if seen.record is None or seen.record.leaving:
+    if seen.record is None or seen.disk is None:
+        return left_over(seen.disk, seen.call)
+    if seen.record.leaving:
         return Finding(True, "its CDI file is still there")
     right = describes(seen.disk, seen.record, seen.reading.driver)
     return Finding(right, "its CDI file is on disk" if right else "its CDI file is of another domain, clique or driver")

@@ -20,11 +20,12 @@ from nvdra.engine.store import Store
 from nvdra.errors import NotYet
 
 KIND = "daemon-claim"
+DOMAIN_MARK = "COMPUTE_DOMAIN_UUID="
 
 
 @frozen
 class DaemonClaimSnapshot:
-    """One claim, and the node that it is on. `shared`: another daemon claim of the domain is recorded here."""
+    """One claim, and the node that it is on. `shared`: another daemon claim of the domain uses its folder here."""
 
     uid: str
     now: float
@@ -51,7 +52,6 @@ class View:
             raise NotYet("the hardware has not been looked at yet")
         record, call = store.get(RECORDS, key.id), store.get(CALLS, key.id)
         domain = record.domain if record else call.domain if call else ""
-        peers = [peer for peer in store.all(RECORDS) if peer.uid != key.id and peer.kind == "daemon"]
         return DaemonClaimSnapshot(
             uid=key.id,
             now=now,
@@ -61,7 +61,7 @@ class View:
             record=record,
             disk=store.get(DISK_SPECS, key.id),
             staged=bool(domain) and store.get(FOLDERS, domain) is not None,
-            shared=any(peer.domain == domain for peer in peers),
+            shared=domain in domains_used(store, but=key.id),
             daemon=store.get(DAEMON_STATUSES, domain) if domain else None,
         )
 
@@ -91,10 +91,23 @@ def describes(disk: DiskSpec, record: ClaimRecord, driver: str = "") -> bool:
     Another driver's files have other names: a daemon whose container is started again would not find the old ones.
     """
     edits = disk.spec.devices.get(device_name(record))
-    marks = [f"COMPUTE_DOMAIN_UUID={record.domain}", f"CLIQUE_ID={record.clique}"]
+    marks = [f"{DOMAIN_MARK}{record.domain}", f"CLIQUE_ID={record.clique}"]
     marks += [f"DRIVER_VERSION={driver}"] if driver else []
     return edits is not None and all(mark in edits.env for mark in marks)
 
 
+def domains_used(store: Store, but: str = "") -> frozenset[str]:
+    """Domains whose folder a daemon claim here uses, other than that one: by its record, or by what is left of it."""
+    recorded = {record.domain for record in store.all(RECORDS) if record.kind == "daemon" and record.uid != but}
+    lost = [disk for disk in store.all(DISK_SPECS) if disk.record_lost and disk.uid != but]
+    return frozenset(recorded.union(*(_domains_of(disk) for disk in lost)))
+
+
 def _of_daemon(disk: DiskSpec) -> bool:
     return any(name.endswith("-daemon-0") for name in disk.spec.devices)
+
+
+def _domains_of(disk: DiskSpec) -> set[str]:
+    """One for a daemon's file, none for a worker's."""
+    env = [entry for edits in disk.spec.devices.values() for entry in edits.env]
+    return {entry.removeprefix(DOMAIN_MARK) for entry in env if entry.startswith(DOMAIN_MARK)}

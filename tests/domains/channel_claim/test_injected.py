@@ -95,3 +95,38 @@ async def test_a_cdi_file_without_a_record_is_swept():
     await bench.plugin.restart()
     await asyncio.sleep(1)
     assert bench.plugin.left == {}
+
+
+@virtually
+async def test_a_file_whose_record_was_lost_stays_until_the_kubelet_lets_go():
+    """Its container may run, and may be started again without a call of the kubelet: then it must find its channel."""
+    bench = await a_bench()
+    await prepared(bench)
+    before = dict(bench.plugin.disk.specs)
+    await bench.plugin.loses("a")
+    await asyncio.sleep(700)
+    assert bench.plugin.disk.specs == before
+    assert bench.plugin.disk.devices == {CHANNEL_0}
+    assert bench.plugin.engine.cells == {}, "nothing is to be done, and nothing is looked at again and again"
+    bench.plugin.lets_go("a")
+    await until(lambda: not bench.plugin.disk.specs)
+    bench.plugin.is_told_so("a")
+    assert bench.plugin.left == {"devices": {CHANNEL_0}}, "only the record knew whose it is"
+
+
+@virtually
+async def test_a_claim_whose_record_was_lost_is_recorded_anew_when_it_is_wanted():
+    """The file stays as it is, from the loss to the end; with the new record all goes as ever."""
+    bench = await a_bench()
+    await prepared(bench)
+    before = dict(bench.plugin.disk.specs)
+    bench.plugin.disk.fate = lambda what: "before" if what == "cdi" else ""
+    await bench.plugin.loses("a")
+    await asyncio.sleep(1)
+    bench.plugin.wants("a", bench.uid)
+    await until(lambda: bench.plugin.state("a") == "Holding.Prepared")
+    assert (set(bench.plugin.disk.records), bench.plugin.disk.specs) == ({"a"}, before)
+    bench.plugin.disk.fate = lambda _: ""
+    bench.plugin.lets_go("a")
+    await until(lambda: bench.plugin.state("a") is None)
+    assert bench.plugin.left.keys() <= {"devices"}

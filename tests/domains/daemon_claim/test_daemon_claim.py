@@ -199,3 +199,33 @@ async def test_who_asks_again_after_letting_go():
     await prepared(plugin)
     assert not plugin.disk.records["d"].leaving
     assert plugin.left.keys() == {"records", "specs", "files", "calls"}
+
+
+@virtually
+async def test_a_daemon_whose_record_was_lost_keeps_file_and_folder():
+    """It may run: nothing is taken from under it, not even by another daemon of its domain that comes and goes."""
+    _, plugin = await a_plugin()
+    await prepared(plugin)
+    before = (dict(plugin.disk.specs), dict(plugin.disk.files))
+    await plugin.loses("d")
+    await prepared(plugin, "e")
+    await released(plugin, "e")
+    await asyncio.sleep(700)
+    assert (plugin.disk.specs, plugin.disk.files) == before
+    plugin.lets_go("d", "daemon")
+    await until(lambda: not plugin.disk.specs)
+
+
+@virtually
+async def test_a_daemon_whose_record_was_lost_is_let_go_before_it_could_be_recorded_anew():
+    """The node does not know its clique when the kubelet asks: the file stays meanwhile, and goes when it lets go."""
+    _, plugin = await a_plugin()
+    await prepared(plugin)
+    plugin.looks(reading(None))
+    await plugin.loses("d")
+    plugin.wants("d", DOMAIN, kind="daemon", domain_name="team/train")
+    await asyncio.sleep(1)
+    assert (plugin.state("d", "daemon"), plugin.disk.records) == ("Placing", {})
+    assert set(plugin.disk.specs) == {"d"}
+    await released(plugin)
+    assert not plugin.disk.specs
