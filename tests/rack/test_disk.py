@@ -1,5 +1,6 @@
 """The node's disk: corrupt records, files that others remove, restarts at every point."""
 
+import json
 import signal
 
 from nvdra.sim.kube.kinds import PODS
@@ -49,6 +50,46 @@ async def test_a_claim_whose_own_record_is_corrupt_can_be_released(raised):
         await rig.until("only the quarantine is left", only_that)
     except AssertionError as error:
         raise AssertionError(f"{error}\nleft: {await rig.leftovers()}") from error
+
+
+async def test_containers_whose_claims_lost_their_records_can_be_started_again(raised):
+    """A kubelet does not prepare for that: worker and IMEX daemon find what they had, and what is left goes with them."""
+    rig = await raised(1)
+    await rig.create_domain()
+    await rig.create_worker("a", "node-1")
+    await rig.running("a")
+    files, folder = rig.cdi(), rig.plugin_folder() / "claims"
+    records = sorted(path.name for path in folder.glob("*.json"))
+    await rig.restart_plugin(meanwhile=lambda: [(folder / name).write_text("{") for name in records])
+    for name in records:
+        await rig.said("node-1", f"{name}.corrupt-1", "ClaimRecordQuarantined")
+    for find in (lambda: rig.daemon("node-1"), lambda: rig.container("node-1", "a", "worker")):
+        old = find()
+        old.signal(signal.SIGKILL)
+        await old.over.wait()
+        await rig.until(
+            "it is started again", lambda old=old, find=find: find() is not old and not find().over.is_set()
+        )
+    await rig.running("a")
+    assert "channel0" in await rig.log("a")
+    await rig.until("the daemon is ready", lambda: _status(rig).get("ready") is True)
+    assert (len(records), rig.cdi(), rig.records()) == (2, files, [])
+    await rig.delete_all()
+    await rig.until("the files are gone", lambda: not rig.cdi())
+    await rig.restart_plugin()  # sooner than its sweep, which looks after the daemon's folder once a minute
+    await rig.until(
+        "only what was set aside is left", lambda: _strays(rig) == [f"{name}.corrupt-1" for name in records]
+    )
+
+
+def _status(rig):
+    (path,) = (rig.plugin_folder() / "domains").glob("*/status.json")
+    return json.loads(path.read_text())
+
+
+def _strays(rig):
+    """But for the device node: only the record knew whose it is."""
+    return [left.rpartition("/")[2] for left in rig.left() if not left.endswith("/channel0")]
 
 
 async def test_a_cdi_file_removed_by_hand_is_made_again(raised):
