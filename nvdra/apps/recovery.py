@@ -156,18 +156,32 @@ class Recovery:
         """What stands for no claim, and claims that are gone with their pods."""
         await self._stray_label()
         self._stray_folders()
-        records, lost = self.store.all(RECORDS), self._lost()
-        known = {record.uid for record in records} | {disk.uid for disk in lost}
+        records, calls, lost = self.store.all(RECORDS), self.store.all(CALLS), self._lost()
+        known = {record.uid for record in records} | {call.uid for call in calls} | {disk.uid for disk in lost}
         self._missed = {uid: since for uid, since in self._missed.items() if uid in known}
         for record in records:
-            call = self.store.get(CALLS, record.uid)
-            gone = not (record.leaving or (call and call.calling)) and await self._gone(record)
-            if self._for_good(record.uid, gone):
-                log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
-                done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
-                self.store.put(CALLS, done)
+            await self._release(record)
+        for call in calls:
+            if not self._recorded(call.uid):
+                await self._forget(call)
         if lost:
             await self._let_go(lost)
+
+    async def _release(self, record: ClaimRecord) -> None:
+        call = self.store.get(CALLS, record.uid)
+        gone = not (record.leaving or (call and call.calling)) and await self._gone(record)
+        if self._for_good(record.uid, gone):
+            log.info("%s is gone and so are its pods: released", record, extra={"key": record.uid})
+            done = Call(record.uid, record.namespace, record.name, record.kind, wanted=False)
+            self.store.put(CALLS, done)
+
+    async def _forget(self, call: Call) -> None:
+        """A claim that was refused before it was recorded: its kubelet may have forgotten it too."""
+        gone = not call.calling and await self._gone(call)
+        unchanged = self.store.get(CALLS, call.uid) == call and not self._recorded(call.uid)
+        if self._for_good(call.uid, gone and unchanged):
+            log.info("claim %s/%s is gone and was never recorded: forgotten", call.namespace, call.name)
+            self.store.drop(CALLS, call)
 
     def _for_good(self, uid: str, gone: bool) -> bool:
         """Whether it has been gone, at each look, for as long as containers may outlive their pods."""
@@ -182,7 +196,10 @@ class Recovery:
     def _lost(self) -> tuple[DiskSpec, ...]:
         """CDI files whose record was lost, as long as the kubelet has said nothing of their claims."""
         left = (disk for disk in self.store.all(DISK_SPECS) if disk.record_lost)
-        return tuple(disk for disk in left if not self.store.get(RECORDS, disk.uid) and not self._called(disk.uid))
+        return tuple(disk for disk in left if not self._recorded(disk.uid) and not self._called(disk.uid))
+
+    def _recorded(self, uid: str) -> bool:
+        return self.store.get(RECORDS, uid) is not None
 
     def _called(self, uid: str) -> bool:
         return self.store.get(CALLS, uid) is not None
@@ -218,16 +235,16 @@ class Recovery:
                 if status is not None:
                     self.store.drop(DAEMON_STATUSES, status)
 
-    async def _gone(self, record: ClaimRecord) -> bool:
+    async def _gone(self, known: ClaimRecord | Call) -> bool:
         try:
-            claim = await self.cluster.get(self.claims, record.name, record.namespace)
-            if claim.metadata.uid == record.uid:
+            claim = await self.cluster.get(self.claims, known.name, known.namespace)
+            if claim.metadata.uid == known.uid:
                 return False
         except NotFound:
             pass
-        for pod in record.pods:
+        for pod in known.pods:
             try:
-                there = await self.cluster.get(kinds.PODS, pod.name, record.namespace)
+                there = await self.cluster.get(kinds.PODS, pod.name, known.namespace)
             except NotFound:
                 continue
             if there.metadata.uid == pod.uid:

@@ -4,17 +4,21 @@ import asyncio
 import itertools
 import os
 
+import attrs
+import pytest
+
 from nvdra.adapters.cdi import CdiFolder
 from nvdra.adapters.checkpoint import Records
 from nvdra.adapters.files import DiskFiles
 from nvdra.adapters.kube.events import EventAnnouncer
 from nvdra.api import kinds, names
-from nvdra.api.local import CALLS, RECORDS, Call
+from nvdra.api.local import CALLS, CLAIM_CDI_KIND, DISK_SPECS, RECORDS, Call, DiskSpec
 from nvdra.api.records import ClaimRecord, PodRef
 from nvdra.apps.own_node import OwnNode
 from nvdra.apps.recovery import Recovery
 from nvdra.engine.store import Store
 from nvdra.errors import NotFound
+from nvdra.node import CdiSpec
 from tests.builders import Little
 from tests.nodes import Said
 from tests.unreliable import Unreliable
@@ -68,6 +72,93 @@ def test_a_claim_that_is_back_is_kept(tmp_path):
         )
         await asyncio.sleep(200)
         assert recovery.store.get(CALLS, "u") is None
+        running.cancel()
+
+    life()
+
+
+async def a_refusal(folder, **more) -> tuple[Little, Recovery]:
+    """A claim that was asked for and never recorded; its kubelet has not said any more."""
+    little, recovery = await a_recovery(folder)
+    recovery.store.drop(RECORDS, recovery.store.get(RECORDS, "u"))
+    recovery.store.put(CALLS, Call("r", "default", "refused", domain="d", pods=(PodRef("worker", "p"),), **more))
+    return little, recovery
+
+
+def test_a_refused_claim_that_is_gone_is_forgotten(tmp_path):
+    """Its kubelet may never release it, having lost its checkpoint; as with records, only after a while."""
+
+    @virtually
+    async def life():
+        _, recovery = await a_refusal(tmp_path)
+        running = asyncio.create_task(recovery.run())
+        await asyncio.sleep(30)
+        assert recovery.store.get(CALLS, "r") is not None
+        await asyncio.sleep(10)
+        assert recovery.store.all(CALLS) == ()
+        assert recovery._missed == {}
+        running.cancel()
+
+    life()
+
+
+@pytest.mark.parametrize("still", ["calling", "its claim is there", "its pod is there"])
+def test_a_refused_claim_that_may_be_wanted_is_kept(tmp_path, still):
+    """While a call waits, the claim exists, or its pod does, the kubelet may come and ask why."""
+
+    @virtually
+    async def life():
+        little, recovery = await a_refusal(tmp_path, calling=int(still == "calling"))
+        call = recovery.store.get(CALLS, "r")
+        if still == "its claim is there":
+            body = {"metadata": {"name": "refused"}, "spec": {"devices": {"requests": []}}}
+            claim = await little.hands.create(kinds.RESOURCE_CLAIMS, body, "default")
+            recovery.store.drop(CALLS, call)
+            recovery.store.put(CALLS, call := attrs.evolve(call, uid=claim.metadata.uid))
+        if still == "its pod is there":
+            body = {"metadata": {"name": "worker"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}
+            pod = await little.hands.create(kinds.PODS, body, "default")
+            recovery.store.put(CALLS, call := attrs.evolve(call, pods=(PodRef("worker", pod.metadata.uid),)))
+        running = asyncio.create_task(recovery.run())
+        await asyncio.sleep(500)
+        assert recovery.store.all(CALLS) == (call,)
+        running.cancel()
+
+    life()
+
+
+def test_a_call_that_comes_while_the_sweep_looks_is_kept(tmp_path):
+    """The API server's answer is of before: the kubelet asks again just now, and its call is not forgotten."""
+
+    @virtually
+    async def life():
+        _, recovery = await a_refusal(tmp_path)
+        recovery.sure = 0.0
+
+        class Slow(Unreliable):
+            async def get(self, kind, name, *args, **named):
+                if name == "worker":
+                    recovery.store.put(CALLS, attrs.evolve(recovery.store.get(CALLS, "r"), calling=1))
+                return await super().get(kind, name, *args, **named)
+
+        recovery.cluster = Slow(recovery.cluster)
+        await recovery.sweep()
+        assert recovery.store.get(CALLS, "r").calling == 1
+
+    life()
+
+
+def test_a_claim_without_a_record_that_was_asked_for_is_let_go_in_two_steps(tmp_path):
+    """Its record was lost, its next call refused, and then it was gone: first the call is forgotten, then its file goes."""
+
+    @virtually
+    async def life():
+        _, recovery = await a_refusal(tmp_path)
+        recovery.store.put(DISK_SPECS, DiskSpec("r", CdiSpec(CLAIM_CDI_KIND), record_lost=True))
+        running = asyncio.create_task(recovery.run())
+        await asyncio.sleep(200)
+        assert recovery.store.all(CALLS) == ()
+        assert not recovery.store.get(DISK_SPECS, "r").record_lost
         running.cancel()
 
     life()
