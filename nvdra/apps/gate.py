@@ -62,6 +62,8 @@ class Gate:
     joined: Callable[[str], None] = lambda _: None
     observe: Observe = _unobserved
     _calls: dict[str, int] = field(factory=dict)
+    _refused: set[str] = field(factory=set)
+    """Claims of which a call had no devices for an answer; of a shared one, nobody knows whose call that was."""
 
     async def prepare(self, claims: Sequence[ClaimRef]) -> Mapping[str, Prepared | Failure]:
         """Every claim at the same time: one that waits holds nobody else up."""
@@ -144,7 +146,7 @@ class Gate:
         try:
             word = await self.engine.until(key, _answerable, hold)
         finally:  # also when the kubelet hangs up: then nobody has fetched anything
-            self._leave(call, fetched=word == "Prepared")
+            self._leave(call, prepared=word == "Prepared")
         record = self.engine.store.get(RECORDS, call.uid)
         if word == "Prepared" and record is not None:
             return self._prepared(record)
@@ -159,7 +161,11 @@ class Gate:
             return (cell.not_yet if cell else "") or "not looked at yet"
         return told.explanation
 
-    def _leave(self, call: Call, *, fetched: bool) -> None:
+    def _leave(self, call: Call, *, prepared: bool) -> None:
+        """A pod that shares a claim may have been refused before another one's call was answered: both are woken."""
+        if not prepared:
+            self._refused.add(call.uid)
+        fetched = prepared and not (len(call.pods) > 1 and call.uid in self._refused)
         calling = self._calls.pop(call.uid, 1) - 1
         if calling:
             self._calls[call.uid] = calling
@@ -171,6 +177,7 @@ class Gate:
         self._forget(after)
 
     async def _unprepare(self, ref: ClaimRef) -> Failure | None:
+        self._refused.discard(ref.uid)
         store = self.engine.store
         record, disk, call = store.get(RECORDS, ref.uid), store.get(DISK_SPECS, ref.uid), store.get(CALLS, ref.uid)
         if record is None and disk is None and call is None:

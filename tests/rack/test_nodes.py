@@ -1,5 +1,6 @@
 """Nodes between domains: labels, one domain a node, Jobs that end, what is taken back."""
 
+import asyncio
 import uuid
 
 from nvdra.api import names
@@ -86,6 +87,29 @@ async def test_two_pods_of_a_node_share_one_claim(raised):
     await rig.until("a is gone", lambda: _gone(rig, "a"))
     assert len(rig.records()) == 1
     assert await rig.label("node-1") == uid
+    await rig.delete_all()
+    await rig.clean()
+
+
+async def test_who_shares_a_claim_is_woken_too(raised):
+    """A call that is held when the domain is ready has its answer; a pod whose call had been refused before runs as soon."""
+    rig = await raised(2)
+    uid = await rig.create_domain(wanted=2)
+    claim = await rig.create_claim("shared", channel_config(uid))
+    for name in ("a", "c"):
+        await rig.create_worker(name, "node-1", claim="shared")
+        await rig.said(name, "waiting for", "FailedPrepareDynamicResources")
+
+    async def calls():
+        while (await prepare(rig, claim)).error:
+            pass
+
+    async with asyncio.TaskGroup() as group:
+        for number in range(3):
+            group.create_task(calls())
+            await asyncio.sleep(0.1 * number)
+        await rig.create_worker("b", "node-2")
+    await rig.running("a", "b", "c", limit=20)
     await rig.delete_all()
     await rig.clean()
 

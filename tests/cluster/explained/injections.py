@@ -13,8 +13,8 @@ from tests.cluster.bed.hardware import Fabric
 from tests.cluster.explained.cases import Case, Injection
 from tests.cluster.image import NAME
 from tests.cluster.leftovers import PLUGIN as FOLDER
-from tests.cluster.life import daemons, rosters
-from tests.cluster.view import Json, running, until
+from tests.cluster.life import rosters
+from tests.cluster.view import Json, until
 from tests.cluster.workloads import domain, worker
 
 Make = Callable[[Case], None]
@@ -56,10 +56,20 @@ def _host_imex(case: Case) -> None:
 
 @injection("no-clique", nodes=2)
 def _no_clique(case: Case) -> None:
+    before = devices(case)
     gpus(case, None)
+    until("the plugin has seen it", lambda: devices(case) != before, 20)
     case.undo.callback(case.user.kubectl, "label", "node", case.node.name, f"{GFD_LABEL}={case.node.clique}")
     case.user.kubectl("label", "node", case.node.name, f"{GFD_LABEL}-")
     case.start(2)
+
+
+def devices(case: Case) -> list[Json]:
+    """What the first node's plugin offers."""
+    slices = case.user.json("get", "resourceslices")["items"]
+    return [
+        each for item in slices if item["spec"].get("nodeName") == case.node.name for each in item["spec"]["devices"]
+    ]
 
 
 @injection("fabric-not-completed")
@@ -95,21 +105,21 @@ def _foreign_template(case: Case) -> None:
 @injection("node-taken")
 def _node_taken(case: Case) -> None:
     other = f"{case.domain}-other"
+    (plugin,) = (pod for pod in installation.pods(case.user, "kubelet-plugin") if on(case, pod))
+    case.user.kubectl("delete", "pod", "-n", names.DRIVER_NAMESPACE, plugin["metadata"]["name"], "--timeout=60s")
+    until(
+        "a new plugin has looked for labels of nobody, and does not for a minute", lambda: installation.ready(case.user)
+    )
     case.create(domain(other, 2))
     case.undo.callback(case.user.kubectl, "delete", "computedomain", other, "--timeout=60s")
     uid = case.user.json("get", "computedomain", other)["metadata"]["uid"]
-    labels = [f"{names.DOMAIN_LABEL}={uid}", f"{names.CLIQUE_LABEL}={case.node.clique}"]
-    case.undo.callback(
-        case.user.kubectl, "label", "node", case.node.name, f"{names.DOMAIN_LABEL}-", f"{names.CLIQUE_LABEL}-"
-    )
-
-    def held() -> bool:
-        """By its daemon; before that, the plugin may take the label for nobody's, and off."""
-        case.user.kubectl("label", "--overwrite", "node", case.node.name, *labels)
-        return any(running(pod) for pod in daemons(case.user) if pod["metadata"]["labels"][names.DOMAIN_LABEL] == uid)
-
-    until("the other domain has the node", held, 30)
+    case.user.kubectl("label", "node", case.node.name, f"{names.DOMAIN_LABEL}={uid}")
     case.start()
+
+
+def on(case: Case, pod: Json) -> bool:
+    """Whether the pod is on the first node."""
+    return bool(pod["spec"]["nodeName"] == case.node.name)
 
 
 @injection("former-importers", nodes=2)
@@ -209,10 +219,10 @@ def _port_in_use(case: Case) -> None:
 
 @injection("no-majors")
 def _no_majors(case: Case) -> None:
-    devices = case.node.driver / "proc/devices"
-    before = devices.read_text()
-    case.undo.callback(devices.write_text, before)  # in place: it is mounted as a file
-    devices.write_text(before.replace("nvidia-caps-imex-channels", "something-else"))
+    listed = case.node.driver / "proc/devices"
+    before = listed.read_text()
+    case.undo.callback(listed.write_text, before)  # in place: it is mounted as a file
+    listed.write_text(before.replace("nvidia-caps-imex-channels", "something-else"))
     case.start()
 
 
@@ -221,13 +231,16 @@ def _corrupt_checkpoint(case: Case) -> None:
     case.run()
     claim = case.pod(f"{case.domain}-{case.node.number}")["status"]["resourceClaimStatuses"][0]["resourceClaimName"]
     uid = case.user.json("get", "resourceclaim", claim)["metadata"]["uid"]
+    # what was set aside is kept for people, and with it went the memory that the device node is ours
+    left = f"{FOLDER}/claims/*.corrupt-* /dev/nvidia-caps-imex-channels/channel0"
+    case.undo.callback(run, case.bed.on_node(case.node.number, "sh", "-c", f"rm -f {left}"))
     run(case.bed.on_node(case.node.number, "sh", "-c", f"echo '{{' > {FOLDER}/claims/{uid}.json"))
     restart_plugin(case)
 
 
 def restart_plugin(case: Case) -> None:
     """Kill the first node's with SIGKILL; it is there again when the next one runs."""
-    (pod,) = (p for p in installation.pods(case.user, "kubelet-plugin") if p["spec"]["nodeName"] == case.node.name)
+    (pod,) = (pod for pod in installation.pods(case.user, "kubelet-plugin") if on(case, pod))
     before = processes.of_pod(case.bed, pod, PLUGIN)
     processes.kill(case.bed, *before)
     until("the plugin is back", lambda: processes.of_pod(case.bed, pod, PLUGIN) not in ([], before), 30)
