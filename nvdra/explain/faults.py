@@ -181,7 +181,7 @@ FAULTS: Final = (
         "a claim's record on the node's disk cannot be read",
         POD,
         "claim record set aside as",
-        "the claim is prepared anew by itself; look at the node's disk",
+        "the record is made anew when the kubelet prepares it again; look at the node's disk",
     ),
     Fault(
         "throttled",
