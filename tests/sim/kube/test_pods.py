@@ -25,7 +25,7 @@ async def test_a_pod_runs_and_ends_as_its_trap_says(one):
     )
     pod = await one.running("p")
     assert re.fullmatch(r"127\.[1-9]\d*\.\d+\.\d+", pod["status"]["podIP"])
-    assert {c["type"]: c["status"] for c in pod["status"]["conditions"]}["Ready"] == "True"
+    await one.until(lambda: _ready(one, "p"))
     assert await one.log("p") == "hello you\n"
     reasons = [reason for reason, _ in await one.events("p")]
     assert reasons == ["Scheduled", "Pulled", "Created", "Started"]
@@ -257,3 +257,8 @@ async def test_followed_logs_end_with_the_container(one):
     await one.running("p")
     chunks = [chunk async for chunk in one.world.logs("default", "p", "ctr", False, True)]
     assert b"".join(chunks) == b"one\ntwo\n"
+
+
+async def _ready(rack, name):
+    status = (await rack.get(kinds.PODS, name))["status"]
+    return {c["type"]: c["status"] for c in status["conditions"]}["Ready"] == "True"
