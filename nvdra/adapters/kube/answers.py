@@ -77,7 +77,7 @@ class Failure:
         if self.code == HTTPStatus.FORBIDDEN:
             text += (
                 f" (a ClusterRole or Role of ours must allow {call.verb} on {call.resource}:"
-                " helm upgrade puts back what the chart grants)"
+                " helm upgrade puts back what the chart grants, Helm 4 with --force-conflicts if it says so)"
             )
         if self.code == HTTPStatus.TOO_MANY_REQUESTS:
             text += " (it is tried again by itself; if this lasts, give the driver a FlowSchema of its own)"

@@ -71,20 +71,24 @@ def without(case: Case, kind: str, of: str, resource: str, verb: str) -> None:
         for name in case.user.kubectl("get", kind, *DRIVER, "-o", "name").split()
         if name.endswith(f"-{of}") and "nvidia" in name
     )
-    rules: list[Json] = case.user.json("get", *DRIVER, name)["rules"]
+    role = case.user.json("get", *DRIVER, name)
     less = [
-        rule | {"verbs": [v for v in rule["verbs"] if v != verb or resource not in rule["resources"]]} for rule in rules
+        rule | {"verbs": [v for v in rule["verbs"] if v != verb or resource not in rule["resources"]]}
+        for rule in role["rules"]
     ]
     begun = audit.now()
     case.undo.callback(lambda: audit.WITHOUT_RULES.append((begun, audit.now())))
-    case.undo.callback(put, case, name, rules)
-    put(case, name, [rule for rule in less if rule["verbs"]])
+    case.undo.callback(put, case, role)
+    put(case, role | {"rules": [rule for rule in less if rule["verbs"]]})
 
 
-def put(case: Case, role: str, rules: list[Json]) -> None:
-    """Those rules, and no others."""
-    patch = json.dumps({"rules": rules})
-    case.user.kubectl("patch", *DRIVER, role, "--type=merge", "-p", patch)
+def put(case: Case, role: Json) -> None:
+    """With these rules and no others, in Helm's name: its next upgrade would refuse what somebody else has changed."""
+    meta = {
+        key: role["metadata"][key] for key in ("name", "namespace", "labels", "annotations") if key in role["metadata"]
+    }
+    told = json.dumps(role | {"metadata": meta})
+    case.user.kubectl("apply", "--server-side", "--field-manager=helm", "--force-conflicts", "-f", "-", told=told)
 
 
 def restart_controller(case: Case) -> None:

@@ -43,7 +43,9 @@ def imex(case: Case, **acted: Any) -> None:
 
 
 def gpus(case: Case, fabric: Fabric | None, **more: str) -> None:
-    """The first node's NVML says so, until it is put right."""
+    """The first node's NVML says so, until it is put right and its plugin has seen that."""
+    before = devices(case)
+    case.undo.callback(until, "the plugin has seen the hardware mended", lambda: devices(case) == before, 20)
     case.undo.callback(hardware.describe, case.node, Fabric(case.node.clique))
     hardware.describe(case.node, fabric, **more)  # type: ignore[arg-type]  # the one keyword that is a text
 
