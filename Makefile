@@ -4,7 +4,7 @@
 #   make test    what a change has to pass: lint, tests, coverage of the pure parts
 #   make lint    ruff, mypy, import contracts
 #   make bench   measurements
-#   make storm   a million steps of storm, and Sieve's perturbations at every place (about an hour; STEPS=, SEED=)
+#   make storm   a million steps of storm, and Sieve's perturbations at every place, written into docs/storm.md (half an hour; STEPS=, SEED=)
 #   make cluster       a real Kubernetes cluster of two nodes on this machine (root, Linux, Go); make cluster-down ends it
 #   make test-cluster  the tests that need one, which they bring up and end; KUBERNETES=1.33.13 on the oldest release
 #   make image         an OCI archive of nvdra, without Docker
@@ -47,8 +47,8 @@ bench: $(VENV)/.develops
 	$(BIN)/python -m tests.bench $(PARTS)
 
 storm: $(VENV)/.runs
-	$(BIN)/nvdra sim storm --seed $(SEED) --steps $(STEPS) --quiet --folder storms
-	$(BIN)/nvdra sim sieve --quiet
+	$(BIN)/nvdra sim storm --seed $(SEED) --steps $(STEPS) --quiet --folder storms --doc docs/storm.md
+	$(BIN)/nvdra sim sieve --quiet --doc docs/storm.md
 
 cluster: $(VENV)/.develops
 	@$(BIN)/python -m tests.cluster.bed up --kubernetes $(KUBERNETES)

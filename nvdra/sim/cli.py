@@ -122,11 +122,12 @@ def demo(plain: bool, keep_going: bool) -> None:
 @click.option("--folder", type=click.Path(path_type=Path), help="Where a failure is written: script, story, diagram.")
 @click.option("--replay", type=click.Path(path_type=Path, exists=True), help="A script of --folder, to be run again.")
 @click.option("--quiet", is_flag=True, help="No line for a good storm.")
+@click.option("--doc", type=click.Path(path_type=Path, exists=True), help="Page whose table of storms is written.")
 def storm(**options: Any) -> None:
     """Everything of the driver together on virtual time, with faults of every kind, from one seed."""
     from nvdra.sim.storm.command import Telling, replayed, storms
 
-    telling = Telling(options["shrink"], options["lines"], options["folder"], options["quiet"])
+    telling = Telling(options["shrink"], options["lines"], options["folder"], options["quiet"], options["doc"])
     if options["replay"] is not None:
         replayed(options["replay"], telling)
         return
@@ -137,11 +138,12 @@ def storm(**options: Any) -> None:
 @click.argument("scenario", default="all")
 @click.option("--every", default=1, show_default=True, help="Disturb each so manieth place only.")
 @click.option("--quiet", is_flag=True, help="Only the outcome.")
-def sieve(scenario: str, every: int, quiet: bool) -> None:
+@click.option("--doc", type=click.Path(path_type=Path, exists=True), help="Page whose table of Sieve's is written.")
+def sieve(scenario: str, every: int, quiet: bool, doc: Path | None) -> None:
     """One crash, one look into the past, one time of blindness at each step of a scenario, one at a time."""
     from nvdra.sim.storm.command import sieved
 
-    sieved(scenario, every, quiet=quiet)
+    sieved(scenario, every, quiet=quiet, doc=doc)
 
 
 sim.add_command(scale)

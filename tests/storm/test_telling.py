@@ -1,13 +1,18 @@
 """A failure is made small, replays, and is told as a story and as a diagram."""
 
 import json
+import re
+from collections import Counter
 
 import pytest
 from click.testing import CliRunner
 
+from nvdra.errors import ConfigError
 from nvdra.sim.cli import sim
 from nvdra.sim.storm.fate import MOVES, script_of
+from nvdra.sim.storm.page import tell_sieve
 from nvdra.sim.storm.shrink import Shrinker
+from nvdra.sim.storm.sieve import Sieved
 from nvdra.sim.storm.storm import Plan, play
 from nvdra.sim.storm.story import diagram, story
 from tests.storm.mutants import MUTANTS
@@ -55,6 +60,33 @@ def test_the_command_runs_storms():
     assert ran.exit_code == 0, ran.output
     assert "trace" in ran.output
     assert "steps a second; 0 failures" in ran.output
+
+
+def test_what_it_came_to_is_written_into_its_page(tmp_path):
+    """Between the marks, with machine and day; what people wrote around them stays; a page without marks is refused."""
+    page = tmp_path / "storm.md"
+    page.write_text("# Storm\n<!-- generated: nvdra sim storm --doc -->\nold\n<!-- end of generated -->\nrest\n")
+    for _ in range(2):
+        ran = CliRunner().invoke(sim, ["storm", "--seed", "3", "--steps", "150", "--quiet", "--doc", str(page)])
+        assert ran.exit_code == 0, ran.output
+    head, *_, row, end, rest = page.read_text().splitlines()
+    assert (head, end, rest) == ("# Storm", "<!-- end of generated -->", "rest")
+    assert re.fullmatch(r"\| 3 to 3 \| \d+ \| 0 \| \d+ \| \d+ \|", row)
+    assert "old" not in page.read_text()
+    page.write_text("nothing\n")
+    ran = CliRunner().invoke(sim, ["storm", "--seed", "3", "--steps", "50", "--quiet", "--doc", str(page)])
+    assert isinstance(ran.exception, ConfigError)
+
+
+def test_what_sieve_found_is_a_row_a_scenario(tmp_path):
+    """And one for all of them together."""
+    page = tmp_path / "storm.md"
+    page.write_text("<!-- generated: nvdra sim sieve --doc -->\n<!-- end of generated -->\n")
+    tell_sieve(page, [Sieved("one", 1200, 3600, (), Counter()), Sieved("two", 1, 3, ("x",), Counter(pods=2))])
+    assert (
+        "| one | 1,200 | 3,600 | 0 | 0 |\n| two | 1 | 3 | 1 | 2 |\n| together | 1,201 | 3,603 | 1 | 2 |"
+        in page.read_text()
+    )
 
 
 @pytest.mark.usefixtures("mutant")

@@ -8,6 +8,7 @@ from attrs import frozen
 
 from nvdra.errors import ConfigError, NvdraError
 from nvdra.sim.storm.fate import script_of
+from nvdra.sim.storm.page import Blown, tell_sieve, tell_storms
 from nvdra.sim.storm.shrink import Shrinker, counted
 from nvdra.sim.storm.sieve import SCENARIOS, sieve
 from nvdra.sim.storm.storm import Outcome, Plan, play
@@ -23,18 +24,22 @@ class Telling:
     lines: int = 80
     folder: Path | None = None
     quiet: bool = False
+    doc: Path | None = None
 
 
 def storms(seed: int, steps: int, each: int, telling: Telling) -> None:
     """Seed after seed, until so many steps are done; the first failure is told in full."""
-    failed, done, seconds = [], 0, 0.0
+    failed, done, seconds, first = [], 0, 0.0, seed
     while done < steps:
         outcome = play(Plan(seed, min(each, steps - done)))
         if outcome.broken or not telling.quiet:
             _line(outcome)
         failed += [outcome] if outcome.broken else []
         seed, done, seconds = seed + 1, done + max(1, outcome.steps), seconds + outcome.seconds
-    click.echo(f"{done} steps in {seconds:.1f} s: {done / seconds:.0f} steps a second; {len(failed)} failures")
+    blown = Blown(first, seed - first, done, seconds, len(failed))
+    click.echo(blown.summary)
+    if telling.doc is not None:
+        tell_storms(telling.doc, blown)
     _end(failed, telling)
 
 
@@ -45,17 +50,20 @@ def replayed(script: Path, telling: Telling) -> None:
     _end([outcome] if outcome.broken else [], telling)
 
 
-def sieved(scenario: str, every: int, *, quiet: bool) -> None:
+def sieved(scenario: str, every: int, *, quiet: bool, doc: Path | None = None) -> None:
     """One scenario of Sieve's, or "all"."""
     if scenario != "all" and scenario not in SCENARIOS:
         raise ConfigError(f"scenario {scenario!r}: all, {', '.join(SCENARIOS)}")
-    wrong = 0
+    all_found = []
     for name in SCENARIOS if scenario == "all" else [scenario]:
         found = sieve(name, every, (lambda _: None) if quiet else click.echo)
         click.echo(found.summary)
         for place in found.wrong:
             click.echo(f"  ✗ {place}")
-        wrong += len(found.wrong)
+        all_found.append(found)
+    if doc is not None:
+        tell_sieve(doc, all_found)
+    wrong = sum(len(found.wrong) for found in all_found)
     if wrong:
         raise NvdraError(f"{wrong} disturbed runs ended otherwise than the undisturbed one")
 
