@@ -19,6 +19,8 @@ from nvdra.adapters.kube.turns import MAX_WAIT, Turns
 Observe = Callable[[str, str, int, float], None]
 """Told of every answer: verb, resource, status code (0: no answer), seconds."""
 ATTEMPTS = 4
+HEARTBEATS = ("leases",)
+"""Behind other calls of its own process a leader would lose its lease: these go out at once, and are repeated there."""
 
 
 def unobserved(verb: str, resource: str, code: int, seconds: float) -> None:
@@ -55,7 +57,7 @@ class Requests:
         """The body of a success; anything else is raised."""
         waited, refused = 0.0, False
         for _ in range(ATTEMPTS):
-            async with self._turns.turn():
+            async with self._turns.turn() if self._patient(call) else contextlib.nullcontext():
                 answer = await self._answer(call, fresh=refused)
                 if answer.status < HTTPStatus.MULTIPLE_CHOICES:
                     self._turns.let_in()
@@ -64,7 +66,7 @@ class Requests:
                 waited += self._heard(failure)
             if failure.code == HTTPStatus.UNAUTHORIZED and not refused:
                 refused = True  # the token is read anew, once
-            elif failure.pause is None or waited > MAX_WAIT:
+            elif failure.pause is None or waited > MAX_WAIT or not self._patient(call):
                 break
         raise failure.error(call, self.server)
 
@@ -103,8 +105,12 @@ class Requests:
             return 0.0
         return self._turns.turned_away(failure.pause)
 
+    def _patient(self, call: Call) -> bool:
+        return call.resource not in HEARTBEATS
+
     async def _answer(self, call: Call, *, fresh: bool) -> Response:
-        await self.bucket.take()
+        if self._patient(call):
+            await self.bucket.take()
         headers = await self._headers(call, fresh=fresh)
         started = self.clock()
         try:

@@ -28,6 +28,20 @@ async def test_turned_away_and_let_in(script, client, wire):
     assert (await client.create(EVENTS, {}, "ns")).metadata.name == "e"
 
 
+async def test_a_heartbeat_does_not_stand_behind_other_calls(script, client, wire):
+    """A busy server has turned a call away for a minute: the Lease is asked for, and its refusal told, at once."""
+    busy = wire.reply(429, wire.failure(429), Retry_After=60)
+    script.gives(busy, wire.reply(200, {"metadata": {"name": "l"}}), busy)
+    other = asyncio.create_task(client.get(NODES, "a"))
+    while not script.asked or not client._requests._turns.crowded:
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        assert (await client.get(LEASES, "l", "ns")).metadata.name == "l"
+        with pytest.raises(ApiError, match="429"):
+            await client.get(LEASES, "l", "ns")
+    other.cancel()
+
+
 async def test_who_was_turned_away_speaks_for_all(script, client, wire):
     """While one call waits for a busy server, the others of the same process wait too, and are not sent to be refused."""
     found = wire.reply(200, {"metadata": {"name": "a"}})
