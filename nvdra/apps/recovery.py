@@ -1,4 +1,7 @@
-"""What a plugin finds when it starts, and what it sweeps while it runs: records, CDI files, folders, labels, claims."""
+"""What a plugin finds when it starts, whom it wakes once the kubelet knows it, and what it sweeps while it runs.
+
+Records, CDI files, folders, the node's label, claims whose kubelet has forgotten them.
+"""
 
 import asyncio
 import logging
