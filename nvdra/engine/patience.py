@@ -1,10 +1,11 @@
 """How long something may fail before it is done without: what others need an end of must not wait for ever."""
 
 import logging
+from collections.abc import Callable
 
 from attrs import define, field
 
-from nvdra.errors import NvdraError
+from nvdra.errors import Again
 
 log = logging.getLogger("nvdra.engine")
 
@@ -16,13 +17,12 @@ class Patience:
     seconds: float
     _since: dict[str, float] = field(factory=dict)
 
-    def bear(self, path: str, error: NvdraError, now: float) -> None:
-        """Raises the error, so that it is tried again; returns, and says so, when that has gone on for too long."""
-        if now - self._since.setdefault(path, now) < self.seconds:
-            raise error
-        log.warning("%s: done without, after %.0f s: %s", path, now - self._since[path], error)
-        self.ended(path)
-
-    def ended(self, path: str) -> None:
-        """It went well."""
+    def attempt(self, path: str, work: Callable[[], None], now: float) -> None:
+        """Raises Again, so that it is tried again; returns, and says so, when that has gone on for too long."""
+        try:
+            work()
+        except Again as error:
+            if now - self._since.setdefault(path, now) < self.seconds:
+                raise
+            log.warning("%s: done without, after %.0f s: %s", path, now - self._since[path], error)
         self._since.pop(path, None)

@@ -142,18 +142,10 @@ class Farewell(_OneWay):
     async def present(self, seen: ChannelClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self._write(record, seen.now)
+            # a full disk keeps no claim: its end may be what frees the disk; a restart just then needs the sweep
+            self.patience.attempt(record.uid, lambda: self.ports.records.put(record), seen.now)
             self._doubt(seen, record)
             self.ports.store.put(RECORDS, record)
-
-    def _write(self, record: ClaimRecord, now: float) -> None:
-        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
-        try:
-            self.ports.records.put(record)
-        except Again as error:
-            self.patience.bear(record.uid, error, now)
-        else:
-            self.patience.ended(record.uid)
 
     def _doubt(self, seen: ChannelClaimSnapshot, record: ClaimRecord) -> None:
         """A label whose answer was lost may be there unseen: it counts as there until the API says that it is gone."""

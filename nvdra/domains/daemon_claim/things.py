@@ -14,7 +14,7 @@ from nvdra.domains.daemon_claim.snapshot import DaemonClaimSnapshot, describes, 
 from nvdra.engine.domain import Thing
 from nvdra.engine.patience import Patience
 from nvdra.engine.store import Store
-from nvdra.errors import Again, Conflict, Later, NotFound, NvdraError, Refused
+from nvdra.errors import Conflict, Later, NotFound, NvdraError, Refused
 from nvdra.node import Cdi, CdiSpec, DeviceNode, Edits, Mount, Records
 from nvdra.ports import Cluster, Files, Json
 
@@ -122,17 +122,9 @@ class Farewell(_OneWay):
     async def present(self, seen: DaemonClaimSnapshot) -> None:
         if seen.record is not None and not seen.record.leaving:
             record = attrs.evolve(seen.record, leaving=True)
-            self._write(record, seen.now)
+            # a full disk keeps no claim: its end may be what frees the disk; a restart just then needs the sweep
+            self.patience.attempt(record.uid, lambda: self.ports.records.put(record), seen.now)
             self.ports.store.put(RECORDS, record)
-
-    def _write(self, record: ClaimRecord, now: float) -> None:
-        """A full disk keeps no claim: its end may be what frees the disk. A restart just then needs the sweep."""
-        try:
-            self.ports.records.put(record)
-        except Again as error:
-            self.patience.bear(record.uid, error, now)
-        else:
-            self.patience.ended(record.uid)
 
 
 @frozen(eq=False)
